@@ -1,0 +1,166 @@
+"""Clearing up: what a run that did not end left behind, and what nothing needs any longer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+from sqlalchemy import delete
+
+from weighbridge.errors import TamperedError
+from weighbridge.registry.blobs import BlobStore
+from weighbridge.registry.database import Database
+from weighbridge.registry.durable import explained, fsync_folder
+from weighbridge.registry.evidence import EvidenceStore
+from weighbridge.registry.founding import DATABASE_NAME, read_identity
+from weighbridge.registry.leases import is_stale, read_leases
+from weighbridge.registry.locks import exclusive_lock_if_free
+from weighbridge.registry.log import count_entries
+from weighbridge.registry.outbox import entry_path
+from weighbridge.registry.processes import is_gone, read_process
+from weighbridge.registry.queries import DecisionFilter, query_decisions, read_needed_blobs, read_needed_evidence
+from weighbridge.registry.tables import LEASE
+from weighbridge.vocabulary import Verdict
+
+
+class Keep(Enum):
+    """Whose blobs a collection keeps. Evidence of a decision is always kept, because the log speaks of it."""
+
+    DECIDED = "decided"
+    """Models that were ever decided on."""
+    STANDING = "standing"
+    """Models with an unexpired decision that no later one for the same use and policy has replaced."""
+    ADMITTED = "admitted"
+    """Those of STANDING that were admitted, with conditions or without, or that wait for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freed:
+    """What was deleted, or would be: files and their bytes. `busy`: nothing was, because the store was in use."""
+
+    files: int = 0
+    size_bytes: int = 0
+    busy: bool = False
+
+
+def find_left_overs(root: Path) -> tuple[Path, ...]:
+    """Staging folders of processes that have ended: the sign of a run that did not end well. Lists nothing else."""
+    staging = root / "staging"
+    with explained(staging, "list"):
+        folders = sorted(staging.iterdir()) if staging.is_dir() else []
+    processes = [(folder, read_process(folder.name)) for folder in folders]
+    return tuple(folder for folder, process in processes if process is None or is_gone(process))
+
+
+def recover(root: Path) -> Freed:
+    """Delete what dead runs left: staged files, evidence and blobs that no entry of the log needs, their leases.
+
+    Cheap where every run ended well. Where another process is using the store nothing is done, the next run does it.
+
+    Raises:
+        RegistryError: the store cannot be read or written.
+        TamperedError: the database is older than its exported log; nothing is deleted.
+    """
+    if not find_left_overs(root):
+        return Freed()
+    with exclusive_lock_if_free(root) as held:
+        if not held:
+            return Freed(busy=True)
+        with _opened(root) as database:
+            _release_dead_leases(database)
+            return _clear(root, database, None, dry_run=False)
+
+
+def collect_garbage(root: Path, *, now: datetime, keep: Keep = Keep.DECIDED, dry_run: bool = False) -> Freed:
+    """Delete what nothing needs: as `recover`, and besides the blobs of models that `keep` does not name.
+
+    Raises:
+        RegistryError: the store cannot be read or written.
+        TamperedError: the database is older than its exported log; nothing is deleted.
+    """
+    with exclusive_lock_if_free(root) as held:
+        if not held:
+            return Freed(busy=True)
+        with _opened(root) as database:
+            return _clear(root, database, _kept_subjects(database, keep, now), dry_run=dry_run)
+
+
+def require_log_not_behind(root: Path, size: int) -> None:
+    """Check that no entry was exported that the database, with `size` entries, does not have.
+
+    Raises:
+        TamperedError: one was: the database is an older one that was put back.
+    """
+    ahead = entry_path(root, size)
+    if ahead.exists():
+        raise TamperedError(
+            f"the database has {size} log entries, but {ahead} was exported: an older database was put back",
+            subject=str(ahead),
+            remedy="find out who did it, then run: weighbridge rebuild",
+        )
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Database]:
+    database = Database(root / DATABASE_NAME)
+    try:
+        database.require_store(read_identity(root).id)
+        yield database
+    finally:
+        database.close()
+
+
+def _release_dead_leases(database: Database) -> None:
+    with database.reading() as connection:
+        dead = [lease for lease in read_leases(connection) if is_stale(lease)]
+    if dead:
+        with database.writing() as connection:
+            connection.execute(delete(LEASE).where(LEASE.c.owner.in_([lease.owner for lease in dead])))
+
+
+def _kept_subjects(database: Database, keep: Keep, now: datetime) -> set[str] | None:
+    if keep is Keep.DECIDED:
+        return None
+    with database.reading() as connection:
+        decisions = query_decisions(connection, DecisionFilter(latest=True))
+    standing = [decision for decision in decisions if decision.expires_at > now]
+    return {d.subject for d in standing if keep is Keep.STANDING or d.verdict is not Verdict.REFUSE}
+
+
+def _clear(root: Path, database: Database, subjects: set[str] | None, *, dry_run: bool) -> Freed:
+    with database.reading() as connection:
+        require_log_not_behind(root, count_entries(connection))
+        needed_evidence = read_needed_evidence(connection)
+        needed_blobs = read_needed_blobs(connection, subjects)
+    evidence, blobs = EvidenceStore(root / "evidence"), BlobStore(root / "blobs")
+    sizes = []
+    for store, needed in ((evidence, needed_evidence), (blobs, needed_blobs)):
+        for sha256 in store.list():
+            if sha256 not in needed:
+                path = store.path_of(sha256)
+                sizes.append(_size(path) if dry_run else store.remove(sha256))
+    # Last, so that a crash before this point is found and recovered from again.
+    for folder in find_left_overs(root):
+        sizes += [_size(path) for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        if not dry_run:
+            _delete_folder(folder)
+    return Freed(files=len(sizes), size_bytes=sum(sizes))
+
+
+def _size(path: Path) -> int:
+    with explained(path, "look at"):
+        return path.lstat().st_size
+
+
+def _delete_folder(folder: Path) -> None:
+    with explained(folder, "delete"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink()
+    fsync_folder(folder.parent)
