@@ -1,0 +1,1 @@
+"""Every file of a model examined in the jail, every byte of it accounted for."""

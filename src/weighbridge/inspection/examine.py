@@ -1,0 +1,179 @@
+"""Examining one file inside the jail: which format it is, what its reader says, and where its bytes went.
+
+Two tasks for `jail.Jail`: `examine` for every file and `equip` once a model. Formats are found before the lockdown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.reading.contract import Format, Match, Reading, whole
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import account
+from weighbridge.inspection import judgements
+from weighbridge.inspection.examined import FALLBACK, Equipment, Examined
+from weighbridge.plugins import Units, find_units
+from weighbridge.registry import wire
+from weighbridge.vocabulary import Finding, Header, SpanKind, Tool, Unread, clip
+
+TENSOR_LIMIT = 100_000
+"""Most tensors of one header that are kept."""
+
+
+_Result = tuple[Reading, tuple[Finding, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """The formats that read a file, the first of which accounts for it, and how sure they are."""
+
+    formats: tuple[Format, ...]
+    match: Match
+    findings: tuple[Finding, ...]
+
+
+@cache
+def _formats() -> Units[Format]:
+    return find_units("formats", Format)
+
+
+def prepare() -> None:
+    """Load every format; the jail calls it before it locks itself in."""
+    _formats()
+    wire.encode(Examined(readers=(), account=account(()), findings=()))
+
+
+def equip(_fd: int, _arguments: Mapping[str, Any]) -> bytes:
+    """What can be read here, as JSON of Equipment."""
+    units = _formats()
+    tools = tuple(Tool(name=f"format.{name}", version=str(unit.version)) for name, unit in units.found.items())
+    return wire.encode(Equipment(tools=tools, broken=tuple(map(judgements.broken_unit, units.broken))))
+
+
+def examine(fd: int, arguments: Mapping[str, Any]) -> bytes:
+    """Examine the open file `fd`, named by `path` and `size_bytes`; JSON of Examined."""
+    source = Source(fd, path=arguments["path"], size_bytes=arguments["size_bytes"])
+    return encode_examined(examine_source(source, _formats().found), source)
+
+
+def examine_source(source: Source, formats: Mapping[str, Format]) -> Examined:
+    """Let the formats decide whose file it is, have it read, and add up the bytes.
+
+    Where two are CERTAIN, or two are LIKELY and none is CERTAIN, all of them read it and every finding is kept: a file that
+    is two things at once is judged as both.
+    """
+    choice = _choose(source, formats)
+    results = [_read(unit, source) for unit in choice.formats]
+    findings = [*choice.findings, judgements.recognised(source.path, choice.formats, choice.match)]
+    if len(results) > 1:
+        findings.append(judgements.ambiguous(source.path, choice.formats, choice.match))
+    for reading, complaint in results:
+        findings += [*reading.findings, *complaint]
+    findings += _on_load(source, choice.formats, results)
+    spans = results[0][0].spans if results else whole(SpanKind.UNREAD, source, "no format could be tried")
+    findings.append(judgements.accounted(source, spans))
+    headers = [reading.header for reading, _ in results if reading.header]
+    return Examined(
+        readers=tuple(unit.name for unit in choice.formats) or (FALLBACK,),
+        account=account(spans),
+        findings=(*findings, *judgements.cut_headers(headers, TENSOR_LIMIT)),
+        headers=tuple(replace(header, tensors=header.tensors[:TENSOR_LIMIT]) for header in headers),
+        unread=tuple(
+            Unread(path=source.path, size_bytes=span.end - span.start, reason=clip(span.note) or "not examined")
+            for span in spans
+            if span.kind is SpanKind.UNREAD
+        ),
+    )
+
+
+def encode_examined(examined: Examined, source: Source) -> bytes:
+    """JSON of the words of a reader; where they cannot be written (lone surrogates, endless numbers), of an ERROR instead."""
+    try:
+        return wire.encode(examined)
+    except (UnicodeEncodeError, OverflowError, TypeError, ValueError, RecursionError) as problem:
+        name = examined.readers[0]
+        spans = whole(SpanKind.UNREAD, source, "its reader broke")
+        findings = (
+            judgements.reader_broke(source.path, name, f"it gave what is no JSON: {type(problem).__name__}"),
+            judgements.nobody_knows_code(source.path, (), is_read=False),
+            judgements.accounted(source, spans),
+        )
+        unread = Unread(path=source.path, size_bytes=source.size_bytes, reason="its reader broke")
+        return wire.encode(
+            Examined(readers=examined.readers, account=account(spans), findings=findings, unread=(unread,))
+        )
+
+
+def _choose(source: Source, formats: Mapping[str, Format]) -> _Choice:
+    matches: dict[str, Match] = {}
+    findings: list[Finding] = []
+    for name, unit in formats.items():
+        try:
+            matches[name] = unit.sniff(source)
+        except MalformedArtifactError:
+            matches[name] = Match.NO
+        except MemoryError:
+            raise
+        except Exception as problem:  # noqa: BLE001  # the unit boundary: a sniff that breaks becomes an ERROR finding
+            findings.append(judgements.reader_broke(source.path, name, f"sniffing: {_said(problem)}"))
+    best = max(matches.values(), key=lambda match: match.value, default=Match.NO)
+    names = [name for name, match in matches.items() if match is best and (match is not Match.NO or name == FALLBACK)]
+    if best is Match.FALLBACK:
+        names = sorted(names, key=lambda name: name == FALLBACK)[:1]
+    chosen = sorted((formats[name] for name in names), key=lambda unit: (not unit.may_hold_code, unit.name))
+    if not chosen and FALLBACK in formats:
+        chosen = [formats[FALLBACK]]
+    return _Choice(formats=tuple(chosen), match=best, findings=tuple(findings))
+
+
+def _read(unit: Format, source: Source) -> _Result:
+    """What a reader says, and a complaint where it could not be believed: then every byte counts as unread."""
+    try:
+        reading = unit.read(source)
+        _require_cover(reading, source)
+    except MalformedArtifactError as problem:
+        return _nothing(source, "it is malformed"), (judgements.malformed(source.path, unit.name, problem),)
+    except MemoryError:
+        raise
+    except Exception as problem:  # noqa: BLE001  # the unit boundary: a reader that breaks becomes an ERROR finding
+        return _nothing(source, "its reader broke"), (judgements.reader_broke(source.path, unit.name, _said(problem)),)
+    return reading, ()
+
+
+def _on_load(source: Source, formats: Sequence[Format], results: Sequence[_Result]) -> list[Finding]:
+    """What inspection adds about code: nothing where every reader of a format that may hold code spoke of it."""
+    spoke = [any(finding.check == judgements.ON_LOAD for finding in reading.findings) for reading, _ in results]
+    silent = [
+        unit
+        for unit, (_, complaint), has_spoken in zip(formats, results, spoke, strict=True)
+        if complaint or (unit.may_hold_code and not has_spoken)
+    ]
+    if silent or not formats:
+        return [judgements.nobody_knows_code(source.path, silent, is_read=not any(c for _, c in results))]
+    return [] if any(spoke) else [judgements.holds_no_code(source.path, formats)]
+
+
+def _nothing(source: Source, note: str) -> Reading:
+    return Reading(spans=whole(SpanKind.UNREAD, source, note))
+
+
+def _require_cover(reading: Reading, source: Source) -> None:
+    """A reader's spans are sorted, without gap or overlap, from byte 0 to the end of the file."""
+    position = 0
+    for span in reading.spans:
+        if span.start != position or span.end <= span.start:
+            raise ValueError(f"its spans do not meet at byte {position}")
+        position = span.end
+    if position != source.size_bytes:
+        raise ValueError(f"its spans end at byte {position} of {source.size_bytes}")
+    header = reading.header
+    if header is not None and not isinstance(header, Header):
+        raise TypeError("its header is not a Header")
+
+
+def _said(problem: Exception) -> str:
+    return clip(f"{type(problem).__name__}: {problem}")

@@ -1,0 +1,1 @@
+"""Confined child processes: one open file goes in, one bounded answer comes out."""
