@@ -1,0 +1,299 @@
+"""From a dossier, a policy and a use to a verdict. Pure: no clock, no file, no network, no chance.
+
+REFUSE   a rule with effect `refuse` fired and no waiver covers it; a proven failure stands even when other parts broke.
+REFER    otherwise, a rule with effect `refer` fired, any rule is undetermined, or a law of the floor holds, and nobody
+         waived or approved it.
+ADMIT_WITH_CONDITIONS   otherwise, a `condition` rule fired, or something was waived or approved.
+ADMIT    otherwise.
+
+What is guaranteed. For every policy: the verdict is never kinder than for the same dossier without its failed checks;
+evidence that a rule asks for and that is missing never gives ADMIT; broken checks and unexplained bytes are at least
+referred. For policies whose conditions look for failures rather than for their absence (and whose `condition` rules do not
+mix them with what somebody may leave unsaid), adding any failed check to any dossier never makes the verdict kinder;
+`linting.check_policy` names rules that it finds otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from weighbridge.errors import UsageError
+from weighbridge.policy.examination import (
+    CompiledRule,
+    Evidence,
+    Examined,
+    compile_policy,
+    examine_rule,
+    rests_on,
+)
+from weighbridge.policy.floor import APPROVABLE, WAIVABLE, Ruled, floor
+from weighbridge.registry import wire
+from weighbridge.vocabulary import (
+    Approval,
+    Decision,
+    Dossier,
+    Effect,
+    Policy,
+    Reason,
+    Standing,
+    UseContext,
+    Verdict,
+    Waiver,
+    clip,
+)
+
+ENGINE = "weighbridge-policy/1"
+"""The version of these semantics, messages included; part of every decision."""
+
+WAIVER_DAYS = 180
+_PROSE = 500
+_RANKS = {verdict.value: verdict.rank for verdict in Verdict}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleTrace:
+    """One rule on the way to a verdict. `said` is the condition's value or error; `missing` are unanswered needs."""
+
+    rule: str
+    effect: Effect
+    standing: Standing
+    said: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A verdict, why, on what conditions, and rule by rule how it came about. All in one order, whatever the input's.
+
+    `expires_at` is the end of the policy's validity or of the first waiver used, whichever comes first.
+    """
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    conditions: tuple[str, ...]
+    trace: tuple[RuleTrace, ...]
+    expires_at: datetime
+
+
+def judge(
+    dossier: Dossier,
+    policy: Policy,
+    use: UseContext,
+    *,
+    waivers: Mapping[str, Waiver],
+    approvals: Mapping[str, Approval],
+    facts: Mapping[str, Any],
+    now: datetime,
+) -> Judgement:
+    """Judge one model for one use.
+
+    Args:
+        dossier: everything known.
+        policy: the rules.
+        use: what it is wanted for; what nobody said is unknown to the rules.
+        waivers: by digest, their signatures checked by the caller.
+        approvals: by digest, their signatures checked; only those for which `approval_binds` holds.
+        facts: facts of the world, JSON values by name.
+        now: timezone-aware.
+
+    Raises:
+        PolicyError: a rule cannot be compiled.
+        UsageError: `now` has no time zone, or `facts` is not JSON.
+    """
+    if now.tzinfo is None:
+        raise UsageError("now has no time zone", subject="now", remedy="Pass a UTC time.")
+    evidence = Evidence(dossier, use, facts)
+    ruled = [Ruled(compiled=rule, examined=examine_rule(rule, evidence)) for rule in compile_policy(policy)]
+    exceptions = _Exceptions.that_hold(dossier.subject, use, waivers=waivers, approvals=approvals, now=now)
+    matters = [_matter(rule.examined, rule.compiled, evidence, exceptions) for rule in ruled]
+    matters += [_law(reason, exceptions) for reason in floor(dossier, evidence, ruled)]
+    matters.sort(key=lambda matter: (-_RANKS[matter.verdict.value], matter.reason.rule))
+    return Judgement(
+        verdict=matters[0].verdict if matters else Verdict.ADMIT,
+        reasons=tuple(matter.reason for matter in matters if matter.reason.standing is not Standing.CLEAR),
+        conditions=tuple(sorted({condition for matter in matters for condition in matter.conditions})),
+        trace=tuple(_trace(matter) for matter in sorted(matters, key=lambda matter: matter.reason.rule)),
+        expires_at=min([now + timedelta(days=policy.valid_days), *(m.waiver.until for m in matters if m.waiver)]),
+    )
+
+
+def approval_binds(earlier: Decision, *, subject: str, dossier: str, policy: str, use: str) -> bool:
+    """Whether an approval of `earlier` speaks for a judgement of these digests.
+
+    The dossier counts too: what an approver was shown cannot change under the signature.
+    """
+    return (earlier.subject, earlier.dossier, earlier.policy, earlier.use) == (subject, dossier, policy, use)
+
+
+def waiver_holds(waiver: Waiver, *, subject: str, use: str, now: datetime) -> bool:
+    """Whether a waiver covers this model and use at this time. `use` is the digest of the use.
+
+    It must have been issued, not have run out, and not run longer than 180 days in all. Times without a zone never hold.
+    """
+    if waiver.issued_at.tzinfo is None or waiver.until.tzinfo is None:
+        return False
+    is_in_time = waiver.issued_at <= now < waiver.until and waiver.until - waiver.issued_at <= timedelta(
+        days=WAIVER_DAYS
+    )
+    return is_in_time and waiver.scope.subject == subject and waiver.scope.use in ("", use)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Exceptions:
+    """Waivers that hold, by rule (of several the one that lasts longest), and approvals in order."""
+
+    waivers: Mapping[str, Waiver]
+    approvals: tuple[Approval, ...]
+
+    @classmethod
+    def that_hold(
+        cls,
+        subject: str,
+        use: UseContext,
+        *,
+        waivers: Mapping[str, Waiver],
+        approvals: Mapping[str, Approval],
+        now: datetime,
+    ) -> _Exceptions:
+        identity = wire.digest(use) if any(waiver.scope.use for waiver in waivers.values()) else ""
+        holding = [w for w in waivers.values() if waiver_holds(w, subject=subject, use=identity, now=now)]
+        by_rule = {w.rule: w for w in sorted(holding, key=lambda w: (w.until.timestamp(), repr(w)))}
+        return cls(waivers=by_rule, approvals=tuple(sorted(approvals.values(), key=repr)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matter:
+    """One rule or law settled: what it asks of the verdict, and what it adds to the conditions."""
+
+    verdict: Verdict
+    reason: Reason
+    said: str = ""
+    missing: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    waiver: Waiver | None = None
+
+
+def _matter(examined: Examined, compiled: CompiledRule, evidence: Evidence, exceptions: _Exceptions) -> _Matter:
+    rule, bare = examined.rule, examined.standing
+    standing = bare
+    waiver = exceptions.waivers.get(rule.id)
+    if bare is not Standing.CLEAR:
+        can_waive = waiver is not None and not (bare is Standing.UNDETERMINED and examined.is_broken)
+        is_open = rule.effect is Effect.REFER or bare is Standing.UNDETERMINED
+        can_approve = bool(exceptions.approvals) and is_open and not examined.is_broken
+        standing = Standing.WAIVED if can_waive else Standing.APPROVED if can_approve else bare
+    reason = Reason(
+        rule=rule.id,
+        standing=standing,
+        effect=rule.effect,
+        message=rule.message if bare is not Standing.UNDETERMINED else _open_question(examined),
+        remedy=rule.remedy if bare is not Standing.UNDETERMINED else _way_to_an_answer(examined),
+        findings=rests_on(examined, compiled, evidence) if bare is not Standing.CLEAR else (),
+    )
+    is_condition = rule.effect is Effect.CONDITION and examined.is_true and standing is not Standing.WAIVED
+    return _settled(
+        reason,
+        own=(f"{rule.id}: {rule.message}",) if is_condition else (),
+        waiver=waiver,
+        approvals=exceptions.approvals,
+        said=examined.said,
+        missing=examined.missing,
+    )
+
+
+def _law(reason: Reason, exceptions: _Exceptions) -> _Matter:
+    waiver = exceptions.waivers.get(reason.rule)
+    standing = reason.standing
+    if reason.rule in WAIVABLE and waiver is not None:
+        standing = Standing.WAIVED
+    if reason.rule in APPROVABLE and exceptions.approvals:
+        standing = Standing.APPROVED
+    settled = Reason(
+        rule=reason.rule,
+        standing=standing,
+        effect=reason.effect,
+        message=reason.message,
+        remedy=reason.remedy,
+        findings=reason.findings,
+    )
+    return _settled(
+        settled, own=(), waiver=waiver, approvals=exceptions.approvals, said="a law of weighbridge", missing=()
+    )
+
+
+def _settled(
+    reason: Reason,
+    *,
+    own: tuple[str, ...],
+    waiver: Waiver | None,
+    approvals: Iterable[Approval],
+    said: str,
+    missing: tuple[str, ...],
+) -> _Matter:
+    conditions, used = own, None
+    if reason.standing is Standing.WAIVED and waiver is not None:
+        conditions, used = (*own, _waiver_condition(waiver)), waiver
+    if reason.standing is Standing.APPROVED:
+        conditions = (*own, *(f"{reason.rule}: approved by {_prose(a.by)}: {_prose(a.reason)}" for a in approvals))
+    verdict = _verdict(reason.effect, reason.standing)
+    return _Matter(verdict=verdict, reason=reason, said=said, missing=missing, conditions=conditions, waiver=used)
+
+
+def _verdict(effect: Effect, standing: Standing) -> Verdict:
+    match standing:
+        case Standing.CLEAR:
+            return Verdict.ADMIT
+        case Standing.WAIVED | Standing.APPROVED:
+            return Verdict.ADMIT_WITH_CONDITIONS
+        case Standing.UNDETERMINED:
+            return Verdict.REFER
+        case Standing.FIRED:
+            return _FIRED[effect]
+
+
+_FIRED = {
+    Effect.REFUSE: Verdict.REFUSE,
+    Effect.REFER: Verdict.REFER,
+    Effect.CONDITION: Verdict.ADMIT_WITH_CONDITIONS,
+}
+
+
+def _open_question(examined: Examined) -> str:
+    parts = []
+    if examined.missing:
+        parts.append(f"no check answers {', '.join(examined.missing)}")
+    if examined.unsure:
+        checks = sorted({finding.check for finding in examined.unsure})
+        parts.append(f"{', '.join(checks[:5])} could not tell")
+    if not parts:
+        parts.append("the rule asks for something that nobody said")
+    return f"cannot be told: {examined.rule.title} ({'; '.join(parts)})"
+
+
+def _way_to_an_answer(examined: Examined) -> str:
+    if examined.is_broken:
+        return "Admit again; where the check breaks again, `weighbridge doctor` says what this installation lacks."
+    if examined.missing or examined.unsure:
+        return "Take a release that can be examined, or have a reviewer look at the findings and approve the decision."
+    return "Say what the rule asks for (`weighbridge policy explain`), or have a reviewer approve the decision."
+
+
+def _waiver_condition(waiver: Waiver) -> str:
+    done = _prose(waiver.control) or _prose(waiver.reason)
+    return (
+        f"{waiver.rule}: {done} (waived by {_prose(waiver.by)} until {waiver.until.astimezone(UTC).date().isoformat()})"
+    )
+
+
+def _prose(text: str) -> str:
+    return clip(text.strip(), _PROSE)
+
+
+def _trace(matter: _Matter) -> RuleTrace:
+    reason = matter.reason
+    return RuleTrace(
+        rule=reason.rule, effect=reason.effect, standing=reason.standing, said=matter.said, missing=matter.missing
+    )

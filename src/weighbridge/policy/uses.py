@@ -1,0 +1,29 @@
+"""A use context as people write it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from weighbridge.policy.bounded_yaml import Refusal, refuse_unknown_keys
+from weighbridge.vocabulary import Answer, UseContext, clip
+
+_WORDS = {True: Answer.YES.value, False: Answer.NO.value}
+
+
+def read_use(raw: Any, *, where: str, subject: str, refusal: Refusal) -> UseContext:
+    """A use from plain values; `true` and `false` stand for the answers yes and no.
+
+    Raises:
+        PolicyError, UsageError: as `refusal` says.
+    """
+    if not isinstance(raw, dict):
+        raise refusal(f"{where} is not a mapping", subject=subject, remedy="Write `purpose: …` and the like.")
+    refuse_unknown_keys(raw, (f.name for f in fields(UseContext)), where=where, subject=subject, refusal=refusal)
+    plain = {key: _WORDS[value] if isinstance(value, bool) else value for key, value in raw.items()}
+    try:
+        return msgspec.convert(plain, UseContext)
+    except msgspec.ValidationError as problem:
+        raise refusal(f"{where}: {clip(str(problem))}", subject=subject, remedy="Correct that field.") from problem
