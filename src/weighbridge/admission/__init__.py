@@ -1,0 +1,1 @@
+"""The story: taking a model in, deciding, recording, and everything that is asked of a decision afterwards."""

@@ -1,0 +1,55 @@
+"""Looking without deciding: the dossier of a model, or a preview from headers alone. Nothing is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from weighbridge.admission.admit import examine
+from weighbridge.admission.installation import Installation
+from weighbridge.admission.staging import QUIET, Watch
+from weighbridge.inspection.inspect import inspect_model
+from weighbridge.registry.blobs import BlobStore
+from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedModel
+from weighbridge.vocabulary import Dossier, ModelRef, Preview
+
+
+def inspect(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Dossier:
+    """Weigh and examine a model: a local one where it lies, any other in a temporary folder.
+
+    Raises:
+        HubError: the model could not be had.
+        HostileInputError: the model was refused at the door, or changed while it was examined.
+    """
+    with _look(ref, house, digest=True, watch=watch) as model:
+        return examine(model, house=house, watch=watch)
+
+
+def preview(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Preview:
+    """Examine the headers of a local model without hashing it."""
+    with _look(ref, house, digest=False, watch=watch) as model:
+        seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
+        model.check_unchanged()
+    return Preview(
+        reference=str(ref), artifacts=seen.artifacts, headers=seen.headers, findings=seen.findings, unread=seen.unread
+    )
+
+
+@contextmanager
+def _look(ref: ModelRef, house: Installation, *, digest: bool, watch: Watch) -> Iterator[WeighedModel]:
+    hub = house.hub(ref.hub)
+    if ref.hub == "local":
+        with InPlaceIntake(digest=digest, on_bytes=partial(watch, "hash")) as intake:
+            hub.fetch(hub.resolve(ref.name, ref.revision, house.hub_access()), intake, house.hub_access())
+            yield intake.finish()
+        return
+    with TemporaryDirectory(prefix="weighbridge-") as temporary:
+        folder = Path(temporary)
+        access = house.hub_access(partial(watch, "fetch"), download_folder=folder / "downloads")
+        pinned = hub.resolve(ref.name, ref.revision, access)
+        with StagingIntake(BlobStore(folder / "blobs"), folder / "staging", on_bytes=partial(watch, "hash")) as intake:
+            hub.fetch(pinned, intake, access)
+            yield intake.finish()

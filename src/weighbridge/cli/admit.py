@@ -1,0 +1,109 @@
+"""`weighbridge admit REF`: stage, weigh, decide, record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from weighbridge.cli import render, wording
+from weighbridge.cli.running import Exit, Session, cli_command
+from weighbridge.cli.use import use_options
+from weighbridge.errors import HostileInputError, UsageError, WeighbridgeError
+from weighbridge.vocabulary import Decision, Policy, UseContext, Verdict
+
+if TYPE_CHECKING:
+    from weighbridge.admission.installation import Installation
+
+_EXIT = {
+    Verdict.ADMIT: Exit.OK,
+    Verdict.ADMIT_WITH_CONDITIONS: Exit.OK,
+    Verdict.REFER: Exit.UNSURE,
+    Verdict.REFUSE: Exit.FOUND,
+}
+_WORST = (Exit.FOUND, Exit.BROKE, Exit.UNSURE, Exit.OK)
+
+
+@cli_command(short_help="Weigh a model, decide by policy, record and sign.")
+@click.argument("reference", required=False, metavar="REF")
+@click.option("--from", "listing", type=click.Path(path_type=Path, dir_okay=False), help="A file with one REF a line.")
+@click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Policy file instead of the default.")
+@click.option("--again", is_flag=True, help="Weigh anew although a decision stands.")
+@use_options
+def command(
+    session: Session,
+    *,
+    reference: str | None,
+    listing: Path | None,
+    policy_file: Path | None,
+    again: bool,
+    use: UseContext,
+) -> Exit:
+    """Stage, weigh, decide and record the model REF: a folder or file, hf:ORG/NAME@REVISION or ollama:NAME:TAG.
+
+    With --from many models are admitted one after the other; run the same command again after an interruption, decisions that
+    stand are not made twice.
+    """
+    references = _references(reference, listing)
+    with session.installation(writable=True) as house:
+        policy = house.policy(policy_file)
+        if listing is None:
+            decision = _admit(references[0], session, house, use=use, policy=policy, again=again)
+            _show(decision, references[0], session, policy)
+            return _EXIT[decision.verdict]
+        codes = [_admit_one(text, session, house, use=use, policy=policy, again=again) for text in references]
+    return next(code for code in _WORST if code in codes or code is Exit.OK)
+
+
+def _references(reference: str | None, listing: Path | None) -> list[str]:
+    if (reference is None) == (listing is None):
+        raise UsageError("name one model, or a list of models with --from", remedy="weighbridge admit ./model")
+    if listing is None:
+        return [reference or ""]
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"the list cannot be read: {problem}", subject=str(listing)) from problem
+    references = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not references:
+        raise UsageError("the list names no model", subject=str(listing))
+    return references
+
+
+def _admit(
+    text: str, session: Session, house: Installation, *, use: UseContext, policy: Policy, again: bool
+) -> Decision:
+    from weighbridge.admission.admit import admit
+    from weighbridge.hubs.access.references import parse_reference
+
+    progress = render.Progress(quiet=session.as_json)
+    try:
+        return admit(parse_reference(text), use=use, policy=policy, house=house, again=again, watch=progress)
+    finally:
+        progress.end()
+
+
+def _admit_one(
+    text: str, session: Session, house: Installation, *, use: UseContext, policy: Policy, again: bool
+) -> Exit:
+    try:
+        decision = _admit(text, session, house, use=use, policy=policy, again=again)
+    except WeighbridgeError as problem:
+        problem.subject = problem.subject or text
+        render.error(problem, as_json=session.as_json)
+        return Exit.FOUND if isinstance(problem, HostileInputError) else Exit.BROKE
+    _show(decision, text, session, policy)
+    return _EXIT[decision.verdict]
+
+
+def _show(decision: Decision, text: str, session: Session, policy: Policy) -> None:
+    from weighbridge.admission.recording import decision_digest
+    from weighbridge.registry import wire
+
+    digest = decision_digest(decision)
+    if session.as_json:
+        render.document("admission", {"reference": text, "digest": digest, "decision": wire.plain(decision)})
+        return
+    named = f"{policy.name}@{policy.version}"
+    render.rows(wording.decision_rows(decision, digest=digest, reference=text, policy=named))

@@ -1,0 +1,152 @@
+"""Printing: the only place that writes to the terminal. Data goes to standard output, progress and errors to standard error.
+
+Every text is escaped here, because names, metadata and templates of a model are hostile: a control, escape or bidi character
+is shown as its code, never sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from weighbridge.errors import WeighbridgeError
+
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of text with a style: one of red, green, yellow, blue, grey, bold, or none."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One printed line: a label in the left column and parts behind it."""
+
+    label: str
+    parts: tuple[Part, ...]
+
+
+def row(label: str, *parts: str | Part) -> Row:
+    """A Row from plain strings and parts."""
+    return Row(label, tuple(part if isinstance(part, Part) else Part(part) for part in parts))
+
+
+def escape(text: str) -> str:
+    """Text that a terminal cannot be tricked with: everything unprintable is spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def rows(lines: Iterable[Row], *, stream: IO[str] | None = None) -> None:
+    """Print rows in two columns."""
+    out = stream or sys.stdout
+    styled = _wants_colour(out)
+    kept = list(lines)
+    width = max((len(line.label) for line in kept), default=0)
+    for line in kept:
+        text = "".join(_paint(part, styled=styled) for part in line.parts)
+        label = _paint(Part(line.label.ljust(width), "grey"), styled=styled) if line.label else " " * width
+        out.write(f"{label}  {text}".rstrip() + "\n")
+
+
+def table(header: Sequence[str], body: Iterable[Sequence[str | Part]]) -> None:
+    """Print a table with aligned columns."""
+    cells = [[Part(name, "grey") for name in header]]
+    cells += [[cell if isinstance(cell, Part) else Part(cell) for cell in line] for line in body]
+    widths = [max(len(escape(line[i].text)) for line in cells) for i in range(len(header))]
+    styled = _wants_colour(sys.stdout)
+    for line in cells:
+        pieces = [
+            _paint(part, styled=styled) + " " * (width - len(escape(part.text)))
+            for part, width in zip(line, widths, strict=True)
+        ]
+        sys.stdout.write("  ".join(pieces).rstrip() + "\n")
+
+
+def document(name: str, body: dict[str, Any]) -> None:
+    """Print one JSON document with its schema name and version."""
+    sys.stdout.write(json.dumps({"schema": f"weighbridge/{name}", "version": 1, **body}, indent=2) + "\n")
+
+
+def plain_text(text: str) -> None:
+    """Print lines of data, each escaped."""
+    for line in text.splitlines():
+        sys.stdout.write(escape(line) + "\n")
+
+
+def say(text: str) -> None:
+    """One line about progress, on standard error."""
+    sys.stderr.write(escape(text) + "\n")
+    sys.stderr.flush()
+
+
+def error(problem: WeighbridgeError, *, as_json: bool) -> None:
+    """An error in three parts: what, where, what to do. With JSON also as a document on standard output."""
+    if as_json:
+        told = {"kind": type(problem).__name__, "message": problem.message, "subject": problem.subject}
+        document("error", {"error": {**told, "remedy": problem.remedy}})
+    lines = [row("error", Part(problem.message, "red"))]
+    if problem.subject:
+        lines.append(row("where", problem.subject))
+    if problem.remedy:
+        lines.append(row("try", problem.remedy))
+    rows(lines, stream=sys.stderr)
+
+
+def _wants_colour(stream: IO[str]) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _paint(part: Part, *, styled: bool) -> str:
+    text = escape(part.text)
+    return f"\x1b[{_COLOURS[part.style]}m{text}\x1b[0m" if styled and part.style else text
+
+
+@dataclass(slots=True)
+class Progress:
+    """Progress of long work on standard error: one live line a stage on a terminal, a plain line a stage elsewhere.
+
+    Quiet for the first half second, so that quick commands print nothing.
+    """
+
+    quiet: bool = False
+    _stage: str = ""
+    _began: float = field(default_factory=time.monotonic)
+    _shown: float = 0.0
+    _live: bool = False
+
+    def __call__(self, stage: str, subject: str, done: int, total: int) -> None:
+        """Report that `done` of `total` units (bytes or files) of `subject` are through `stage`."""
+        moment = time.monotonic()
+        if self.quiet or moment - self._began < 0.5:
+            return
+        if sys.stderr.isatty():
+            if moment - self._shown > 0.1:
+                self._show(f"{stage:<8} {_share(done, total)}  {escape(subject)[:70]}", moment)
+        elif stage != self._stage or moment - self._shown > 10:
+            self._stage, self._shown = stage, moment
+            say(f"{stage} {subject} {_share(done, total)}")
+
+    def end(self) -> None:
+        """Remove the live line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._live = False
+
+    def _show(self, text: str, moment: float) -> None:
+        sys.stderr.write("\r\x1b[2K" + text)
+        sys.stderr.flush()
+        self._live, self._shown = True, moment
+
+
+def _share(done: int, total: int) -> str:
+    return f"{100 * done // total:3d} %" if total else "     "

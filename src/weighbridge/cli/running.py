@@ -1,0 +1,106 @@
+"""How a command runs: options that every command has, errors in words, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from weighbridge.cli import render
+from weighbridge.errors import HostileInputError, UsageError, WeighbridgeError
+from weighbridge.vocabulary import clip
+
+if TYPE_CHECKING:
+    from weighbridge.admission.installation import Installation
+
+
+class Exit(IntEnum):
+    """Exit codes, as DESIGN says; for `admit` BROKE means: before any verdict."""
+
+    OK = 0
+    FOUND = 1
+    USAGE = 2
+    UNSURE = 3
+    BROKE = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """What a command was called with: JSON or words, and which installation."""
+
+    as_json: bool
+    home: Path | None
+
+    def installation(self, *, writable: bool = False) -> Installation:
+        """The installation of this session, to be used as a context manager."""
+        from weighbridge.admission.installation import Installation, Settings
+
+        environment = dict(os.environ)
+        settings = Settings.read(environment, home=self.home)
+        return Installation(settings, environment=environment, clock=now, writable=writable)
+
+
+def now() -> datetime:
+    """The wall clock, UTC."""
+    return datetime.now(UTC)
+
+
+def cli_command(**settings: Any) -> Callable[[Callable[..., Exit]], click.Command]:
+    """A click command that gets a Session, has `--json` and `--home`, and returns its exit code."""
+
+    def wrap(function: Callable[..., Exit]) -> click.Command:
+        @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+        @click.option("--home", type=click.Path(path_type=Path), help="Data folder (WEIGHBRIDGE_HOME).")
+        @click.pass_context
+        @wraps(function)
+        def called(ctx: click.Context, /, *, as_json: bool, home: Path | None, **arguments: Any) -> None:
+            ctx.exit(function(Session(as_json=as_json, home=home), **arguments))
+
+        made: click.Command = click.command(**settings)(called)
+        return made
+
+    return wrap
+
+
+def run(group: click.Group, arguments: Sequence[str]) -> int:
+    """Run the command line and give its exit code; every error leaves as words on standard error."""
+    as_json = "--json" in arguments
+    is_admit = next((a for a in arguments if not a.startswith("-")), "") == "admit"
+    broke = Exit.BROKE if is_admit else Exit.UNSURE
+    try:
+        code = group.main(args=list(arguments), prog_name="weighbridge", standalone_mode=False)
+    except click.exceptions.Abort:
+        render.say("interrupted: nothing half done is kept; run the same command again to go on")
+        return Exit.BROKE if is_admit else 130
+    except click.ClickException as problem:
+        problem.show()
+        return Exit.USAGE
+    except WeighbridgeError as problem:
+        render.error(problem, as_json=as_json)
+        match problem:
+            case UsageError():
+                return Exit.USAGE
+            case HostileInputError():
+                return Exit.FOUND
+            case _:
+                return broke
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return broke
+    except Exception as problem:  # noqa: BLE001  # the outermost boundary: a defect of ours must not look like a refusal
+        told = "".join(traceback.format_exception(problem)) if os.environ.get("WEIGHBRIDGE_TRACEBACK") else ""
+        message = f"{type(problem).__name__}: {problem}"
+        remedy = "this is a defect of weighbridge, please report it; WEIGHBRIDGE_TRACEBACK=1 shows more"
+        render.error(WeighbridgeError(clip(message, 500), remedy=remedy), as_json=as_json)
+        sys.stderr.write(told)
+        return broke
+    return int(code or 0)
