@@ -1,0 +1,1 @@
+"""Where a model comes from: one hub a file, each a `HUB`."""

@@ -1,0 +1,1 @@
+"""What every hub is and shares: the contract, references, walking a folder, talking to a server."""

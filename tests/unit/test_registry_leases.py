@@ -1,0 +1,121 @@
+"""One run a key: across processes and threads, and after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from weighbridge.errors import RegistryError
+from weighbridge.registry.leases import read_leases
+from weighbridge.registry.processes import is_gone, read_process, this_process
+from weighbridge.testing.filled_store import open_store
+
+RACER = """
+import sys, threading
+from pathlib import Path
+from weighbridge.testing.filled_store import NOON, digest_of, draft_decision, open_store
+
+root, runs, results = Path(sys.argv[1]), Path(sys.argv[2]), []
+
+def admit():
+    with registry.lease("one model", timeout_s=120):
+        found = registry.find_decision(key)
+        if found is None:
+            with runs.open("a") as file:
+                file.write("run\\n")
+            draft = draft_decision(registry, "acme/tiny")
+            registry.record_decision(draft)
+            found = registry.find_decision(key)
+    results.append(found.decision)
+
+with open_store(root) as registry:
+    key = draft_decision(registry, "acme/tiny").key
+    threads = [threading.Thread(target=admit) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+print(*results)
+"""
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from weighbridge.testing.filled_store import open_store
+with open_store(Path(sys.argv[1])) as registry, registry.lease("one model"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def start(program, *arguments):
+    command = [sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_64_callers_in_8_processes_make_one_run_and_one_decision(tmp_path):
+    runs = tmp_path / "runs"
+    processes = [start(RACER, tmp_path / "store", runs) for _ in range(8)]
+    answers = [process.communicate(timeout=240)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8
+    assert [len(answer) for answer in answers] == [8] * 8
+    assert len({digest for answer in answers for digest in answer}) == 1
+    assert runs.read_text() == "run\n"
+    with open_store(tmp_path / "store") as registry:
+        assert registry.read_checkpoint().size == 1
+        with registry.reading() as connection:
+            assert read_leases(connection) == ()
+
+
+def test_a_killed_holder_frees_its_lease_and_a_live_one_is_named(tmp_path):
+    root = tmp_path / "store"
+    with start(HOLDER, root) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with open_store(root) as registry:
+            with pytest.raises(RegistryError, match=f"process {holder.pid} has been working"):
+                with registry.lease("one model", timeout_s=0.1):
+                    pytest.fail("two hold it")
+            with registry.lease("another model", timeout_s=0.1):
+                pass
+            holder.kill()
+            # not reaped yet: a zombie holds nothing
+            with registry.lease("one model", timeout_s=30) as lease:
+                assert read_process(lease.process) is not None
+
+
+def test_a_lease_is_given_back_when_the_work_fails(tmp_path):
+    with open_store(tmp_path / "store") as registry:
+        with pytest.raises(KeyError), registry.lease("one model"):
+            raise KeyError
+        with registry.lease("one model", timeout_s=0):
+            pass
+
+
+def test_two_threads_of_a_process_are_two_owners(tmp_path):
+    with open_store(tmp_path / "store") as registry, registry.lease("one model"):
+        with pytest.raises(RegistryError, match="has been working"), registry.lease("one model", timeout_s=0.05):
+            pytest.fail("two hold it")
+
+
+def test_a_process_is_told_from_its_successors():
+    own = this_process()
+    # the boot id loses its dashes in the folder name
+    again = read_process(f"{own}-0011aabb")
+    assert again is not None
+    assert not is_gone(again)
+    assert not is_gone(own)
+    assert is_gone(replace(own, started=own.started + 1))
+    assert is_gone(replace(own, boot_id="0" * 32))
+    assert is_gone(replace(own, pid=2**22 - 1))
+    # the same boot, another container: nobody can say
+    assert not is_gone(replace(own, namespace="4026530000", pid=2**22 - 1))
+    assert own.pid == os.getpid()
+
+
+@pytest.mark.parametrize("text", ["", "x-1-2-3", "1-2", "1--2-3", json.dumps({})])
+def test_what_names_no_process(text):
+    assert read_process(text) is None
