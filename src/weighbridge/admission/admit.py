@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from weighbridge.admission.decision import Grounds, decide, idempotency_key
+from weighbridge.admission.examination import examine, warm_jail
 from weighbridge.admission.exceptions import standing_approvals, standing_waivers
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recording import read_recorded, record
 from weighbridge.admission.staging import QUIET, Watch, label_of, stage
-from weighbridge.inspection.inspect import inspect_model
-from weighbridge.registry.intake import WeighedModel
-from weighbridge.vocabulary import (
-    Approval,
-    Decision,
-    Dossier,
-    Evidence,
-    Finding,
-    ModelRef,
-    Outcome,
-    Policy,
-    Severity,
-    UseContext,
-    Waiver,
-)
+from weighbridge.vocabulary import Approval, Decision, ModelRef, Policy, UseContext, Waiver
 
 
 def admit(
@@ -45,6 +30,7 @@ def admit(
         HostileInputError: the model was refused at the door; nothing is recorded, because it has no digest.
         LogUnavailableError: the log cannot be written, so there is no decision.
     """
+    warm_jail(house)
     with stage(ref, house, watch) as (pinned, model):
         waivers = standing_waivers(house, subject=model.root, use=use)
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)
@@ -66,34 +52,3 @@ def admit(
                 manifest=model.manifest,
                 again=again,
             )
-
-
-def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -> Dossier:
-    """Open every file of a weighed model in the jail and put what is known into a dossier.
-
-    Raises:
-        HostileInputError: a file is no longer the one that was weighed.
-    """
-    seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
-    model.check_unchanged()
-    return Dossier(
-        subject=model.root,
-        artifacts=seen.artifacts,
-        headers=seen.headers,
-        findings=(*seen.findings, *_left_out(model)),
-        unread=seen.unread,
-        tools=seen.tools,
-    )
-
-
-def _left_out(model: WeighedModel) -> list[Finding]:
-    return [
-        Finding(
-            check="intake.left-out",
-            outcome=Outcome.NOT_APPLICABLE,
-            severity=Severity.INFO,
-            message=f"is not part of the model: {name.reason}",
-            evidence=(Evidence(artifact=name.path),),
-        )
-        for name in model.left_out
-    ]

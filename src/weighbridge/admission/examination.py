@@ -8,13 +8,44 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from weighbridge.admission.admit import examine
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.staging import QUIET, Watch
+from weighbridge.inspection.examined import EQUIP, EXAMINE
 from weighbridge.inspection.inspect import inspect_model
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedModel
-from weighbridge.vocabulary import Dossier, ModelRef, Preview
+from weighbridge.vocabulary import Dossier, Evidence, Finding, ModelRef, Outcome, Preview, Severity
+
+
+def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -> Dossier:
+    """Open every file of a weighed model in the jail and put what is known into a dossier.
+
+    Raises:
+        HostileInputError: a file is no longer the one that was weighed.
+    """
+    seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
+    model.check_unchanged()
+    return Dossier(
+        subject=model.root,
+        artifacts=seen.artifacts,
+        headers=seen.headers,
+        findings=(*seen.findings, *_left_out(model)),
+        unread=seen.unread,
+        tools=seen.tools,
+    )
+
+
+def _left_out(model: WeighedModel) -> list[Finding]:
+    return [
+        Finding(
+            check="intake.left-out",
+            outcome=Outcome.NOT_APPLICABLE,
+            severity=Severity.INFO,
+            message=f"is not part of the model: {name.reason}",
+            evidence=(Evidence(artifact=name.path),),
+        )
+        for name in model.left_out
+    ]
 
 
 def inspect(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Dossier:
@@ -38,9 +69,15 @@ def preview(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Prev
     )
 
 
+def warm_jail(house: Installation) -> None:
+    """Start the child that will examine, so that it gets ready while the model is fetched and hashed."""
+    house.jail.warm(EQUIP, EXAMINE)
+
+
 @contextmanager
 def _look(ref: ModelRef, house: Installation, *, digest: bool, watch: Watch) -> Iterator[WeighedModel]:
     hub = house.hub(ref.hub)
+    warm_jail(house)
     if ref.hub == "local":
         with InPlaceIntake(digest=digest, on_bytes=partial(watch, "hash")) as intake:
             hub.fetch(hub.resolve(ref.name, ref.revision, house.hub_access()), intake, house.hub_access())

@@ -5,9 +5,12 @@ Two tasks for `jail.Jail`: `examine` for every file and `equip` once a model. Fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from inspect import signature
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -15,7 +18,7 @@ from weighbridge.formats.reading.contract import Format, Match, Reading, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import account
 from weighbridge.inspection import judgements
-from weighbridge.inspection.examined import FALLBACK, Equipment, Examined
+from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, require_countable
 from weighbridge.plugins import Units, find_units
 from weighbridge.registry import wire
 from weighbridge.vocabulary import Finding, Header, SpanKind, Tool, Unread, clip
@@ -41,10 +44,34 @@ def _formats() -> Units[Format]:
     return find_units("formats", Format)
 
 
+_CACHED = type(_formats)
+
+
 def prepare() -> None:
-    """Load every format; the jail calls it before it locks itself in."""
-    _formats()
+    """Load every format and its tables; the jail calls it before it locks itself in."""
+    units = _formats()
+    _read_tables({_home(unit.read.__module__) for unit in units.found.values()})
     wire.encode(Examined(readers=(), account=account(()), findings=()))
+
+
+def _home(module: str) -> str:
+    """Where a unit keeps its support code: the room for built-in ones, else its top-level package."""
+    top, _, _ = module.partition(".")
+    return "weighbridge.formats" if top == "weighbridge" else top
+
+
+def _read_tables(homes: Set[str]) -> None:
+    """Call every cached function without parameters: that is how readers keep their tables, and no file can be opened later.
+
+    One that fails is left alone: its reader then breaks in the jail, which is an ERROR finding.
+    """
+    for name, module in list(sys.modules.items()):
+        if not any(name == home or name.startswith(home + ".") for home in homes):
+            continue
+        for value in list(vars(module).values()):
+            if isinstance(value, _CACHED) and not signature(value).parameters:
+                with suppress(OSError, ValueError, KeyError, TypeError):
+                    value()
 
 
 def equip(_fd: int, _arguments: Mapping[str, Any]) -> bytes:
@@ -134,7 +161,7 @@ def _read(unit: Format, source: Source) -> _Result:
     """What a reader says, and a complaint where it could not be believed: then every byte counts as unread."""
     try:
         reading = unit.read(source)
-        _require_cover(reading, source)
+        _require_sound(reading, source)
     except MalformedArtifactError as problem:
         return _nothing(source, "it is malformed"), (judgements.malformed(source.path, unit.name, problem),)
     except MemoryError:
@@ -161,8 +188,8 @@ def _nothing(source: Source, note: str) -> Reading:
     return Reading(spans=whole(SpanKind.UNREAD, source, note))
 
 
-def _require_cover(reading: Reading, source: Source) -> None:
-    """A reader's spans are sorted, without gap or overlap, from byte 0 to the end of the file."""
+def _require_sound(reading: Reading, source: Source) -> None:
+    """A reader's spans are sorted, without gap or overlap, from byte 0 to the end of the file; its numbers are countable."""
     position = 0
     for span in reading.spans:
         if span.start != position or span.end <= span.start:
@@ -171,8 +198,11 @@ def _require_cover(reading: Reading, source: Source) -> None:
     if position != source.size_bytes:
         raise ValueError(f"its spans end at byte {position} of {source.size_bytes}")
     header = reading.header
-    if header is not None and not isinstance(header, Header):
+    if header is None:
+        return
+    if not isinstance(header, Header):
         raise TypeError("its header is not a Header")
+    require_countable(header)
 
 
 def _said(problem: Exception) -> str:

@@ -22,6 +22,9 @@ FALLBACK = "unknown"
 MESSAGE_LIMIT = 500
 """Longest message of a finding, in characters."""
 
+EXACT_LIMIT = (1 << 53) - 1
+"""Largest integer that RFC 8785 JSON holds exactly."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
@@ -54,11 +57,26 @@ def read_examined(data: bytes, *, path: str, size_bytes: int) -> Examined:
         raise MalformedArtifactError("the bytes accounted for are not the bytes of the file", subject=path)
     named = [header.path for header in said.headers] + [unread.path for unread in said.unread]
     named += [evidence.artifact for finding in said.findings for evidence in finding.evidence]
-    if strange := next((name for name in named if name != path and not name.startswith(path + "!")), ""):
-        raise MalformedArtifactError(f"it speaks of another file: {clip(strange)}", subject=path)
+    if strange := [name for name in named if name != path and not name.startswith(path + "!")]:
+        raise MalformedArtifactError(f"it speaks of another file: {clip(strange[0])}", subject=path)
     if not said.readers:
         raise MalformedArtifactError("nothing read it", subject=path)
+    for header in said.headers:
+        require_countable(header)
     return replace(said, findings=tame(said.findings), unread=tuple(_tame_unread(unread) for unread in said.unread))
+
+
+def require_countable(header: Header) -> None:
+    """Every number of a header is one that RFC 8785 JSON can hold exactly, so that a dossier with it has a digest.
+
+    Raises:
+        MalformedArtifactError: a number is negative or too large.
+    """
+    numbers = [header.parameter_count, header.weights_bytes, header.cache_bytes_per_token or 0]
+    numbers += [max(tensor.size_bytes, *tensor.shape, 0) for tensor in header.tensors]
+    low = min((min(tensor.size_bytes, *tensor.shape, 0) for tensor in header.tensors), default=0)
+    if min(low, *numbers) < 0 or max(numbers) > EXACT_LIMIT:
+        raise MalformedArtifactError("it claims numbers that cannot be", subject=clip(header.path))
 
 
 def tame(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -124,7 +124,7 @@ def _is_kinder(effect: Effect, before: Answer, after: Answer) -> bool:
 
 
 def _failures(known_checks: Collection[str]) -> Iterator[Finding]:
-    for check in sorted(known_checks):
+    for check in sorted(set(known_checks)):
         for severity in (Severity.LOW, Severity.CRITICAL):
             yield Finding(check=check, outcome=Outcome.FAIL, severity=severity, message="added")
 
@@ -134,6 +134,6 @@ def _clean(known_checks: Collection[str]) -> Dossier:
     artifact = Artifact(path="model.safetensors", size_bytes=1, sha256=SUBJECT, format="safetensors", account=account)
     findings = [
         Finding(check=check, outcome=Outcome.PASS, severity=Severity.NONE, message="clean")
-        for check in sorted(known_checks)
+        for check in sorted(set(known_checks))
     ]
     return Dossier(subject=SUBJECT, artifacts=(artifact,), findings=tuple(findings))

@@ -51,7 +51,9 @@ class EvidenceStore:
             TamperedError: other bytes lie under its digest.
         """
         if not self._is_writable:
-            raise RegistryError(f"{self.root} is open for reading only", subject=str(self.root), remedy="open it for writing")
+            raise RegistryError(
+                f"{self.root} is open for reading only", subject=str(self.root), remedy="open it for writing"
+            )
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path_of(sha256)
         self._settle(path.parent)
@@ -128,8 +130,10 @@ class EvidenceStore:
         """Make `folder` durable once per store object, also where another process has just made it."""
         if folder in self._settled:
             return
-        make_folder_durably(folder)
-        fsync_folder(folder.parent)
+        if folder.is_dir():
+            fsync_folder(folder.parent)
+        else:
+            make_folder_durably(folder)
         self._settled.add(folder)
 
 

@@ -227,7 +227,7 @@ def _move_tail_aside(root: Path, found: int, size: int, stamp: str) -> list[str]
         make_folder_durably(root / "log" / "unsigned")
     for path in moved:
         rename_durably(path, root / "log" / "unsigned" / f"{path.stem}-{stamp}.json")
-    return [f"{len(moved)} entries at the end were signed by no checkpoint and are left out"] if moved else []
+    return [f"left out, signed by no checkpoint: {len(moved)} at the end of the log"] if moved else []
 
 
 def _swap(root: Path, building: Path, stamp: str) -> Path | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from weighbridge.errors import TamperedError, UsageError
+from weighbridge.errors import MalformedArtifactError, TamperedError, UsageError
 from weighbridge.registry import wire
 from weighbridge.registry.evidence import is_digest
 from weighbridge.vocabulary import Verdict, clip
@@ -115,16 +115,32 @@ def timestamp(moment: datetime) -> str:
     """A time as fixed-width RFC 3339 text in UTC, so that text order is time order.
 
     Raises:
-        UsageError: the time has no zone.
+        UsageError: the time has no zone, or is no time in UTC.
     """
     if moment.tzinfo is None:
         raise UsageError(f"time {moment} has no zone", subject=str(moment), remedy="give an aware time, best in UTC")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    try:
+        return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError as problem:
+        raise UsageError(
+            f"time {moment} is out of range", subject=str(moment), remedy="give a time in UTC"
+        ) from problem
 
 
 def read_timestamp(text: str) -> datetime:
-    """The time that `timestamp` wrote."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    """The time that `timestamp` wrote.
+
+    Raises:
+        MalformedArtifactError: it did not write this.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        same = timestamp(moment) == text
+    except (ValueError, UsageError):
+        same = False
+    if not same:
+        raise MalformedArtifactError(f"{clip(text)!r} is no time in RFC 3339 with microseconds", subject=clip(text))
+    return moment
 
 
 def entry_of(record: Record, record_digest: str, at: datetime) -> LogEntry:

@@ -64,6 +64,6 @@ def dossier_digest(dossier: Dossier) -> str:
 
 
 def model_signing_digest(manifest: Manifest) -> str:
-    """The OpenSSF Model Signing 1.0 digest: sha256 over the raw file digests in order of path. It binds no names."""
-    ordered = sorted(manifest.entries, key=lambda entry: entry.path)
+    """The OpenSSF Model Signing 1.0 digest: sha256 over the raw file digests, paths compared part by part. It binds no names."""
+    ordered = sorted(manifest.entries, key=lambda entry: entry.path.split("/"))
     return hashlib.sha256(b"".join(bytes.fromhex(entry.sha256) for entry in ordered)).hexdigest()

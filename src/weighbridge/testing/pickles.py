@@ -116,13 +116,14 @@ def tensor(
     made: Pickle, key: str, shape: tuple[int, ...], *, parts: int = 5, numel: int = -1, offset: int = 0
 ) -> Pickle:
     """Append one `_rebuild_tensor_v2` of float32; `numel` of the storage is that of the shape unless said otherwise."""
-    stride, strides = 1, []
+    stride = 1
+    strides: list[int] = []
     for length in reversed(shape):
         strides.insert(0, stride)
         stride *= length
     made.glob("torch._utils", "_rebuild_tensor_v2").op("MARK", "MARK").text("storage").glob("torch", "FloatStorage")
     made.values(key, "cpu", stride if numel < 0 else numel, *([None] if parts > 5 else [])).op("TUPLE", "BINPERSID")
-    made.values(offset, shape, tuple(strides), False)
+    made.values(offset, shape, tuple(strides)).op("NEWFALSE")
     return made.glob("collections", "OrderedDict").op("EMPTY_TUPLE", "REDUCE", "TUPLE", "REDUCE")
 
 
@@ -211,7 +212,9 @@ def torch_zip(pickle: bytes, storages: dict[str, bytes] | None = None) -> bytes:
 def torch_legacy(pickle: bytes, storages: dict[str, bytes] | None = None, *, item_bytes: int = 4) -> bytes:
     """A torch checkpoint of the format before 1.6 around one pickle, whose storage ids have six parts."""
     storages = storages or {}
-    facts = Pickle().op("EMPTY_DICT", "MARK").values("protocol_version", 1001, "little_endian", True).op("SETITEMS")
+    facts = (
+        Pickle().op("EMPTY_DICT", "MARK").values("protocol_version", 1001, "little_endian").op("NEWTRUE", "SETITEMS")
+    )
     keys = Pickle().op("EMPTY_LIST", "MARK").values(*sorted(storages)).op("APPENDS")
     head = [Pickle().number(LEGACY_MAGIC).stop(), Pickle().number(1001).stop(), facts.stop(), pickle, keys.stop()]
     raw = [struct.pack("<q", len(storages[key]) // item_bytes) + storages[key] for key in sorted(storages)]

@@ -1,0 +1,6 @@
+"""`python -m weighbridge`: the command line."""
+
+from weighbridge.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Bounded readers of archives, shared by the formats that are archives."""

@@ -1,0 +1,228 @@
+"""The key-value pairs of a GGUF header: what is kept, what is only hashed, and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.headers.defects import ODD, Defects
+from weighbridge.formats.headers.gguf_cursor import Cursor
+from weighbridge.formats.headers.hidden import find_hidden
+from weighbridge.formats.headers.memory import cache_bytes_per_token
+from weighbridge.vocabulary import Fact, clip
+
+Value = str | int | float | bool | tuple[int, ...]
+
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_BOOL, _STRING, _ARRAY = 7, 8, 9
+_INTEGERS = {0, 1, 2, 3, 4, 5, 10, 11}
+_UINT32 = 4
+
+KEY_LIMIT_BYTES = 65_535
+"""The format's own limit."""
+
+PAIR_LIMIT = 8192
+"""Most pairs read; real files have below 100."""
+
+NESTING_LIMIT = 4
+STRING_LIMIT_BYTES = 4 << 20
+"""Longest string kept; a longer one is hashed and passed."""
+
+_KEPT_ARRAY = 1024
+_FACT_LIMIT = 256
+_KEY = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
+_TEMPLATE = "tokenizer.chat_template"
+
+
+@dataclass(slots=True)
+class Metadata:
+    """What the pairs say. `values` has the scalars, short strings and short integer arrays; `digests` sha256 by key."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    types: dict[str, int] = field(default_factory=dict)
+    facts: list[Fact] = field(default_factory=list)
+    tokenizer: list[tuple[str, str]] = field(default_factory=list)
+    templates: list[tuple[str, str]] = field(default_factory=list)
+
+    def text(self, key: str) -> str:
+        """A string value, empty where there is none."""
+        value = self.values.get(key)
+        return value if isinstance(value, str) else ""
+
+    def digests(self) -> tuple[Fact, ...]:
+        """The tokenizer (every `tokenizer.*` pair but the chat templates, sorted by key) and each chat template's text."""
+        facts = [Fact(name=clip(name), value=value) for name, value in self.templates]
+        if self.tokenizer:
+            lines = "".join(f"{key}:{value}\n" for key, value in sorted(self.tokenizer))
+            facts.append(
+                Fact(name="tokenizer", value=hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest())
+            )
+        return tuple(facts)
+
+    def cache_bytes_per_token(self) -> int | None:
+        """The 16-bit key-value cache of one token; None where plain attention is not what the pairs describe."""
+        name = self.text("general.architecture")
+        heads, layers = self._count(f"{name}.attention.head_count"), self._count(f"{name}.block_count")
+        width = self._count(f"{name}.embedding_length")
+        if not (heads and layers and width) or layers > 10_000 or f"{name}.attention.kv_lora_rank" in self.values:
+            return None
+        if any(key.startswith(f"{name}.ssm.") for key in self.values):
+            return None
+        kv_heads = self.values.get(f"{name}.attention.head_count_kv", heads)
+        if isinstance(kv_heads, int):
+            kv_heads = (kv_heads,) * layers
+        if not isinstance(kv_heads, tuple) or len(kv_heads) != layers:
+            return None
+        key_length = self._count(f"{name}.attention.key_length") or width // heads
+        value_length = self._count(f"{name}.attention.value_length") or width // heads
+        return cache_bytes_per_token(kv_heads, key_length, value_length)
+
+    def _count(self, key: str) -> int:
+        value = self.values.get(key)
+        return value if isinstance(value, int) and 0 < value < 1 << 40 else 0
+
+
+def read_pairs(cursor: Cursor, count: int, defects: Defects, metadata: Metadata) -> None:
+    """Read `count` pairs into `metadata`.
+
+    Raises:
+        MalformedArtifactError: a length leaves the file, a value type is unknown, arrays nest too deep.
+    """
+    for _ in range(count):
+        start = cursor.position
+        key = _read_key(cursor, defects, start)
+        if key in metadata.types:
+            message = f"the key {clip(key)!r} stands twice, so loaders may disagree about its value"
+            defects.add("gguf.duplicate-key", message, f"byte {start}")
+        kind = cursor.word()
+        metadata.types[key] = kind
+        first = cursor.position
+        cursor.hash = hashlib.sha256()
+        value, shown = _read_value(cursor, kind, key, defects)
+        digest = cursor.hash.hexdigest()
+        cursor.hash = None
+        if value is not None:
+            metadata.values[key] = value
+        if len(metadata.facts) < _FACT_LIMIT:
+            metadata.facts.append(Fact(name=clip(key), value=clip(shown)))
+        if _is_template(key, kind):
+            _take_template(cursor, key, value, first, defects, metadata)
+        elif key.startswith("tokenizer."):
+            metadata.tokenizer.append((key, f"{kind}:{digest}"))
+
+
+def _read_key(cursor: Cursor, defects: Defects, start: int) -> str:
+    raw = cursor.string("a key", limit=KEY_LIMIT_BYTES)
+    key = raw.decode("utf-8", "surrogateescape")
+    if not raw:
+        defects.add("gguf.metadata", "a key is empty", f"byte {start}")
+    elif not _KEY.fullmatch(key):
+        defects.add("gguf.metadata", "a key is not words joined by dots", f"byte {start}", grade=ODD, excerpt=raw)
+    return key
+
+
+def _read_value(cursor: Cursor, kind: int, key: str, defects: Defects) -> tuple[Value | None, str]:
+    """A value that is worth keeping (else None), and how it is shown."""
+    if kind == _STRING:
+        return _read_string(cursor, key, defects)
+    if kind == _ARRAY:
+        return _read_array(cursor, key, defects, depth=1)
+    if kind not in _CODES:
+        raise MalformedArtifactError(
+            f"value type {kind} of {clip(key)!r} does not exist", locator=f"byte {cursor.position - 4}"
+        )
+    start = cursor.position
+    value = cursor.number(_CODES[kind])
+    if kind == _BOOL:
+        if value not in (0, 1):
+            defects.add("gguf.metadata", f"the boolean {clip(key)!r} is {value}", f"byte {start}", grade=ODD)
+        return bool(value), str(bool(value)).lower()
+    return value, repr(value)
+
+
+def _read_string(cursor: Cursor, key: str, defects: Defects) -> tuple[Value | None, str]:
+    start = cursor.position
+    size = cursor.length(f"the length of {clip(key)!r}")
+    if size > STRING_LIMIT_BYTES:
+        cursor.skip(size)
+        return None, f"text of {size:,} bytes"
+    raw = cursor.take(size)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        defects.add("gguf.metadata", f"the text of {clip(key)!r} is not UTF-8", f"byte {start}", grade=ODD, excerpt=raw)
+        return None, clip(raw)
+    return text, text
+
+
+def _read_array(cursor: Cursor, key: str, defects: Defects, *, depth: int) -> tuple[Value | None, str]:
+    start = cursor.position
+    kind = cursor.word()
+    if kind == _STRING:
+        count = cursor.length(f"the array {clip(key)!r}", each_bytes=cursor.count_format.size)
+        cursor.skip_strings(count)
+    elif kind == _ARRAY:
+        _skip_nested(cursor, key, defects, start, depth)
+        return None, "array of arrays"
+    elif kind in _CODES:
+        count = cursor.length(f"the array {clip(key)!r}", each_bytes=_SIZES[kind])
+        if kind in _INTEGERS and count <= _KEPT_ARRAY:
+            numbers = tuple(int(cursor.number(_CODES[kind])) for _ in range(count))
+            return numbers, ", ".join(map(str, numbers[:16])) + (", …" if count > 16 else "")
+        cursor.skip(count * _SIZES[kind])
+    else:
+        raise MalformedArtifactError(f"element type {kind} of {clip(key)!r} does not exist", locator=f"byte {start}")
+    return None, f"array of {count:,}"
+
+
+def _skip_nested(cursor: Cursor, key: str, defects: Defects, start: int, depth: int) -> None:
+    """Arrays in arrays: the format allows them, llama.cpp refuses them."""
+    if depth == 1:
+        defects.add("gguf.metadata", f"{clip(key)!r} is an array of arrays", f"byte {start}", grade=ODD)
+    if depth >= NESTING_LIMIT:
+        raise MalformedArtifactError(
+            f"arrays of {clip(key)!r} nest deeper than {NESTING_LIMIT}", locator=f"byte {start}"
+        )
+    count = cursor.length(f"the array {clip(key)!r}", each_bytes=4 + cursor.count_format.size)
+    if count > 100_000:
+        raise MalformedArtifactError(f"{clip(key)!r} holds {count:,} arrays, over the limit", locator=f"byte {start}")
+    for _ in range(count):
+        _read_array(cursor, key, defects, depth=depth + 1)
+
+
+def _is_template(key: str, kind: int) -> bool:
+    return kind == _STRING and (key == _TEMPLATE or key.startswith(_TEMPLATE + "."))
+
+
+def _take_template(
+    cursor: Cursor, key: str, value: Value | None, first: int, defects: Defects, metadata: Metadata
+) -> None:
+    """Digest a chat template's text and look for characters that nobody sees."""
+    name = key.removeprefix("tokenizer.")
+    if not isinstance(value, str):
+        defects.add("gguf.metadata", f"the template {clip(key)!r} is too long or not text", f"byte {first}", grade=ODD)
+        return
+    raw = value.encode()
+    metadata.templates.append((name, hashlib.sha256(raw).hexdigest()))
+    for hidden in find_hidden(value):
+        offset = cursor.position - len(raw) + len(value[: hidden.index].encode())
+        message = f"the template {clip(key)!r} holds the invisible character {hidden.code_point}"
+        defects.add("gguf.hidden-characters", message, f"byte {offset}", grade=ODD)
+
+
+def alignment_of(metadata: Metadata, defects: Defects) -> int:
+    """The alignment of tensor data: 32 where the file does not say or what it says cannot be."""
+    key = "general.alignment"
+    if key not in metadata.types:
+        return 32
+    value = metadata.values.get(key)
+    if metadata.types[key] != _UINT32 or not isinstance(value, int):
+        defects.add("gguf.alignment", "general.alignment is not an unsigned 32-bit number", key)
+    elif value < 8 or value & (value - 1):
+        defects.add("gguf.alignment", f"general.alignment is {value}, not a power of two from 8 on", key)
+    else:
+        return value
+    return 32

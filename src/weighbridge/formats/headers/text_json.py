@@ -1,0 +1,145 @@
+"""What the JSON files of a model repository say: configuration, tokenizer, chat templates, and whose code they ask for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.headers.hidden import find_hidden
+from weighbridge.formats.headers.memory import cache_of_config
+from weighbridge.formats.headers.strict_json import Survey, load, survey, text_of
+from weighbridge.vocabulary import Fact, clip
+
+JSON_LIMIT_BYTES = 40 << 20
+"""Longest document parsed; the tokenizers of 2026 end below 36 MB."""
+
+_BUILD_LIMIT_BYTES = 2 << 20
+_REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
+_WANTED = frozenset(
+    json.dumps(key).encode()
+    for key in (
+        "model_type",
+        "architectures",
+        "chat_template",
+        "tokenizer_class",
+        "model",
+        "added_tokens",
+        "pre_tokenizer",
+    )
+)
+_METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
+_NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
+
+
+@dataclass(slots=True, kw_only=True)
+class JsonFacts:
+    """What one document says about a model. `remote` has (byte offset, key) of every request for foreign code."""
+
+    survey: Survey
+    architecture: str = ""
+    cache_bytes_per_token: int | None = None
+    digests: list[Fact] = field(default_factory=list)
+    metadata: list[Fact] = field(default_factory=list)
+    remote: list[tuple[int, str]] = field(default_factory=list)
+    hidden: list[tuple[str, str]] = field(default_factory=list)
+    has_long_template: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.architecture or self.digests)
+
+
+def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
+    """Parse one document and take from it what a dossier asks for. `sha256` is of the file.
+
+    Raises:
+        MalformedArtifactError: not JSON, or over a limit.
+    """
+    members: dict[str, tuple[int, int]] = {}
+
+    def keep(token: bytes, start: int, end: int) -> None:
+        if token in _WANTED:
+            members[text_of(token)] = (start, end)
+
+    result = survey(data, nonfinite=True, watch=_REMOTE_KEYS, on_member=keep)
+    if result.end != len(data):
+        raise MalformedArtifactError("not JSON: something stands behind it", locator=f"byte {result.end}")
+    facts = JsonFacts(survey=result)
+    facts.remote += [
+        (w.offset, w.key) for w in result.watched if not data[w.offset : w.offset + 16].startswith(_NOTHING)
+    ]
+    small = len(data) <= _BUILD_LIMIT_BYTES
+    name = PurePosixPath(path).name.lower()
+    if members.keys() & {"model_type", "architectures"} and small:
+        _take_config(load(data), facts)
+    if name == "tokenizer.json" or {"model", "added_tokens"} <= members.keys():
+        facts.digests.append(Fact(name="tokenizer", value=sha256))
+    elif "tokenizer_class" in members and small and not facts.architecture:
+        _take_tokenizer_config(load(data), facts)
+    if "chat_template" in members:
+        start, end = members["chat_template"]
+        facts.has_long_template = end - start > _BUILD_LIMIT_BYTES
+        if not facts.has_long_template:
+            _take_templates(load(data[start:end]), facts)
+    if name == "modules.json" and small:
+        _take_modules(load(data), facts)
+    return facts
+
+
+def canonical_sha256(value: Any) -> str:
+    """sha256 of JSON with sorted keys and no spaces: equal for equal content, however it is laid out."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def template_fact(name: str, text: str) -> Fact:
+    """The digest of a chat template's own text; `default` is the one without a name."""
+    label = "chat_template" if name in ("", "default") else f"chat_template.{clip(name)}"
+    return Fact(name=label, value=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _take_config(config: Any, facts: JsonFacts) -> None:
+    architectures = config.get("architectures")
+    first = architectures[0] if isinstance(architectures, list) and architectures else config.get("model_type")
+    facts.architecture = clip(first) if isinstance(first, str) else ""
+    facts.cache_bytes_per_token = cache_of_config(config)
+    facts.digests.append(Fact(name="config", value=canonical_sha256(config)))
+    _take_metadata(config, facts)
+
+
+def _take_tokenizer_config(config: Any, facts: JsonFacts) -> None:
+    without_template = {key: value for key, value in config.items() if key != "chat_template"}
+    facts.digests.append(Fact(name="tokenizer", value=canonical_sha256(without_template)))
+    _take_metadata(config, facts)
+
+
+def _take_metadata(config: Any, facts: JsonFacts) -> None:
+    facts.metadata += [
+        Fact(name=key, value=clip(str(config[key])))
+        for key in _METADATA_KEYS
+        if isinstance(config.get(key), str | int | float)
+    ]
+
+
+def _take_templates(value: Any, facts: JsonFacts) -> None:
+    """One template, or the list form: objects with a name and a template."""
+    entries: list[tuple[str, Any]] = [("", value)] if isinstance(value, str) else []
+    if isinstance(value, list):
+        entries = [(str(e.get("name", "")), e.get("template")) for e in value[:64] if isinstance(e, dict)]
+    if isinstance(value, dict):
+        entries = list(value.items())[:64]
+    for name, text in entries:
+        if isinstance(text, str):
+            facts.digests.append(template_fact(name, text))
+            facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
+
+
+def _take_modules(modules: Any, facts: JsonFacts) -> None:
+    """sentence-transformers imports the class that `type` names; outside its own package that is foreign code."""
+    for module in modules if isinstance(modules, list) else []:
+        name = module.get("type") if isinstance(module, dict) else None
+        if isinstance(name, str) and not name.startswith("sentence_transformers."):
+            facts.remote.append((0, f"type {clip(name)}"))

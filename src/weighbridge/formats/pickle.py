@@ -1,0 +1,78 @@
+"""Python pickles, protocols 0 to 5: interpreted, never loaded."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from weighbridge.formats.pickling.report import CHECKS, conclude, structure
+from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
+from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC
+from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import complete
+from weighbridge.vocabulary import Fact, Header
+
+_SUFFIXES = frozenset(
+    (".pkl", ".pickle", ".p", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".dat", ".data", ".model", ".sav", ".pck")
+)
+_FEW = 4
+
+
+def _sniff(source: Source) -> Match:
+    """A pickle from protocol 2 on says so; an older one is known by what it does, whatever the file is called."""
+    if not source.size_bytes:
+        return Match.NO
+    seen = glance(source)
+    if not seen.first or (seen.value.__class__ is int and seen.value == LEGACY_MAGIC):
+        return Match.NO
+    if seen.first == "PROTO":
+        return _sniff_magic(source, seen)
+    if seen.acts or (seen.names and seen.is_stopped) or (seen.is_limit and seen.opcodes > 1000):
+        return Match.LIKELY
+    has_suffix = PurePosixPath(source.path).suffix.lower() in _SUFFIXES
+    is_some = seen.opcodes > _FEW and (seen.is_stopped or seen.opcodes > 16)
+    return Match.LIKELY if has_suffix and is_some else Match.NO
+
+
+def _sniff_magic(source: Source, seen: Glance) -> Match:
+    if source.size_bytes < 2 or source.head(2)[1] > 5:
+        return Match.NO
+    if seen.is_stopped or seen.acts or seen.is_limit or seen.opcodes > 8:
+        return Match.CERTAIN
+    return Match.LIKELY if seen.opcodes > 2 else Match.NO
+
+
+def _read(source: Source) -> Reading:
+    reader = StreamReader(source, artifact=source.path)
+    streams = reader.read_all()
+    report = streams.report
+    more = (
+        Fact(name="pickle.streams", value=str(len(streams.values))),
+        Fact(name="pickle.opcodes", value=str(report.opcodes)),
+    )
+    findings = [*report.findings, conclude([report], artifact=source.path)]
+    if not any(finding.check == "pickle.structure" for finding in findings):
+        said = f"{len(streams.values)} streams, {report.opcodes} opcodes, each followed to its STOP"
+        findings.append(structure("pickle.structure", "", artifact=source.path, said=said))
+    return Reading(
+        spans=complete(streams.spans, source),
+        findings=tuple(findings),
+        header=Header(path=source.path, format="pickle", metadata=more),
+    )
+
+
+FORMAT = Format(
+    name="pickle",
+    title="Python pickle",
+    media_type="application/x-python-pickle",
+    version=1,
+    may_hold_code=True,
+    checks=CHECKS,
+    references=(
+        "https://docs.python.org/3/library/pickle.html",
+        "https://github.com/python/cpython/blob/3.11/Lib/pickletools.py",
+        "https://peps.python.org/pep-0574/",
+    ),
+    sniff=_sniff,
+    read=_read,
+)

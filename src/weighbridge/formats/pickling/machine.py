@@ -1,0 +1,451 @@
+"""The abstract pickle machine: stack, marks and memo as in CPython's `Lib/pickle.py`, with abstract values.
+
+It follows exactly one stream and runs nothing. Where a real loader would go on, the machine goes on with the same stack
+shape; where it cannot (an unknown opcode, an empty stack, a missing memo entry) the stream is broken there and the report
+keeps what was found before. A FRAME changes nothing: the C loader ignores it, the Python loader only stops earlier.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.judge import GLOBAL_LIMIT, Judge, put_items, put_pairs
+from weighbridge.formats.pickling.opcodes import NAMES, READERS, STOP, Cursor
+from weighbridge.formats.pickling.values import (
+    TOP,
+    Blob,
+    Mapping,
+    Obj,
+    Sequence,
+    Value,
+    unfolded_size,
+)
+
+OPCODE_LIMIT = 20_000_000
+MEMO_LIMIT = 500_000
+HELD_LIMIT = 1_000_000
+"""Values on the stack, marks, or values kept inside containers."""
+UNFOLDED_LIMIT = 100_000_000
+"""Nodes that the result may have when everything shared is written out."""
+_KEY_WORK = 1_000_000
+_CONTAINERS = (tuple, Mapping, Sequence, Obj)
+
+
+class LimitReachedError(Exception):
+    """The stream is longer or larger than what is looked at; the rest is unread."""
+
+
+class Machine:
+    """One run over one stream. `result` is the value that STOP gave."""
+
+    __slots__ = (
+        "at",
+        "cursor",
+        "held",
+        "judge",
+        "key_work",
+        "marks",
+        "memo",
+        "opcode",
+        "result",
+        "shared",
+        "stack",
+        "start",
+    )
+
+    def __init__(self, cursor: Cursor, judge: Judge) -> None:
+        self.cursor = cursor
+        self.judge = judge
+        self.start = cursor.offset
+        self.stack: list[Value] = []
+        self.marks: list[list[Value]] = []
+        self.memo: dict[int, Value] = {}
+        self.held = 0
+        self.key_work = 0
+        self.shared = 0
+        self.at = 0
+        self.opcode = 0
+        self.result: Value = TOP
+
+    @property
+    def locator(self) -> str:
+        """The current opcode, for evidence."""
+        return f"byte {self.at} {NAMES[self.opcode] or f'0x{self.opcode:02x}'}"
+
+    def run(self, opcode_limit: int = OPCODE_LIMIT) -> None:
+        """Interpret up to STOP.
+
+        Raises:
+            MalformedArtifactError: the stream is broken; what it did before is in the report.
+            LimitReachedError: the stream is beyond a limit.
+        """
+        try:
+            self._steps(opcode_limit)
+        except IndexError:
+            is_end = self.cursor.at >= len(self.cursor.data)
+            problem = "ends without STOP" if is_end else "takes more from its stack than it put there"
+            raise MalformedArtifactError(f"the stream {problem}", locator=self.locator) from None
+        except (struct.error, ValueError) as broken:
+            problem = (
+                "ends inside an opcode" if isinstance(broken, struct.error) else "holds an argument that is not valid"
+            )
+            raise MalformedArtifactError(f"the stream {problem}", locator=self.locator) from None
+
+    def _steps(self, opcode_limit: int) -> None:
+        cursor, actions, readers = self.cursor, ACTIONS, READERS
+        counted = 0
+        try:
+            for counted in range(1, opcode_limit + 1):  # noqa: B007  # read when the loop is left
+                at = cursor.at
+                if at >= cursor.limit:
+                    cursor.refill()
+                    self._check_room()
+                    at = 0
+                self.at = cursor.base + at
+                self.opcode = code = cursor.data[at]
+                cursor.at = at + 1
+                reader = readers[code]
+                if reader is None:
+                    if code == STOP:
+                        self.result = self.stack.pop()
+                        return
+                    actions[code](self, None)
+                else:
+                    actions[code](self, reader(cursor))
+        finally:
+            self.judge.report.opcodes += counted
+        raise LimitReachedError(f"the stream has more than {opcode_limit} opcodes")
+
+    def _check_room(self) -> None:
+        waiting = len(self.stack) + len(self.marks) + self.held
+        if self.marks:
+            waiting += sum(map(len, self.marks))
+        if waiting > HELD_LIMIT or len(self.memo) > MEMO_LIMIT:
+            raise LimitReachedError("the stream holds more values at once than are looked at")
+        if len(self.judge.report.globals) > GLOBAL_LIMIT:
+            raise LimitReachedError(f"the stream names more than {GLOBAL_LIMIT} globals")
+
+    def unfolds_too_far(self) -> bool:
+        """Whether the result, written out, is beyond all use: a memo bomb.
+
+        Every further reference to a container at most doubles the size, so that most streams need not be measured.
+        """
+        if self.judge.report.opcodes << min(self.shared, 64) < UNFOLDED_LIMIT:
+            return False
+        return unfolded_size([self.result, *self.memo.values()], UNFOLDED_LIMIT) >= UNFOLDED_LIMIT
+
+    def pop_mark(self) -> list[Value]:
+        """The values above the last mark."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def weigh_key(self, key: Value) -> None:
+        """Count the work of hashing a key: nested tuples are hashed again at every use, shared parts included."""
+        pending, work = [key], 0
+        while pending and self.key_work + work <= _KEY_WORK + 16 * self.judge.report.opcodes:
+            value = pending.pop()
+            work += 1
+            if value.__class__ is tuple:
+                pending.extend(value)
+        self.key_work += work
+        if pending:
+            self.judge.report.add(
+                "pickle.expansion", "hashes a key whose shared parts unfold without end", self.locator
+            )
+
+
+Action = Callable[[Machine, Value], None]
+
+
+def _push(machine: Machine, value: Value) -> None:
+    machine.stack.append(value)
+
+
+def _constant(value: Value) -> Action:
+    return lambda machine, _: machine.stack.append(value)
+
+
+def _nothing(_machine: Machine, _argument: Value) -> None:
+    return None
+
+
+def _proto(machine: Machine, version: int) -> None:
+    if version > 5:
+        raise MalformedArtifactError(f"protocol {version} does not exist", locator=machine.locator)
+
+
+def _frame(machine: Machine, size_bytes: int) -> None:
+    if machine.cursor.offset + size_bytes > machine.cursor.end:
+        machine.judge.report.add("pickle.structure", "a frame is longer than the file", machine.locator)
+
+
+def _mark(machine: Machine, _: Value) -> None:
+    machine.marks.append(machine.stack)
+    machine.stack = []
+
+
+def _pop(machine: Machine, _: Value) -> None:
+    if machine.stack:
+        machine.stack.pop()
+    else:
+        machine.pop_mark()
+
+
+def _pop_mark(machine: Machine, _: Value) -> None:
+    machine.pop_mark()
+
+
+def _dup(machine: Machine, _: Value) -> None:
+    machine.shared += 1
+    machine.stack.append(machine.stack[-1])
+
+
+def _get(machine: Machine, index: int) -> None:
+    if index not in machine.memo:
+        raise MalformedArtifactError(f"memo entry {index} was never set", locator=machine.locator)
+    value = machine.memo[index]
+    if value.__class__ in _CONTAINERS:
+        machine.shared += 1
+    machine.stack.append(value)
+
+
+def _put(machine: Machine, index: int) -> None:
+    machine.memo[index] = machine.stack[-1]
+    if index > 65_536 and index > machine.at:
+        machine.judge.report.add(
+            "pickle.expansion", "sets a memo index for which the loader reserves memory without end", machine.locator
+        )
+
+
+def _memoize(machine: Machine, _: Value) -> None:
+    machine.memo[len(machine.memo)] = machine.stack[-1]
+
+
+def _tuple(machine: Machine, _: Value) -> None:
+    items = tuple(machine.pop_mark())
+    machine.stack.append(items)
+
+
+def _tuple1(machine: Machine, _: Value) -> None:
+    machine.stack[-1] = (machine.stack[-1],)
+
+
+def _tuple2(machine: Machine, _: Value) -> None:
+    stack = machine.stack
+    last = stack.pop()
+    stack[-1] = (stack[-1], last)
+
+
+def _tuple3(machine: Machine, _: Value) -> None:
+    stack = machine.stack
+    last, middle = stack.pop(), stack.pop()
+    stack[-1] = (stack[-1], middle, last)
+
+
+def _empty_list(machine: Machine, _: Value) -> None:
+    machine.stack.append(Sequence())
+
+
+def _empty_set(machine: Machine, _: Value) -> None:
+    machine.stack.append(Sequence("set"))
+
+
+def _empty_dict(machine: Machine, _: Value) -> None:
+    machine.stack.append(Mapping())
+
+
+def _list(machine: Machine, _: Value) -> None:
+    items, made = machine.pop_mark(), Sequence()
+    machine.held += put_items(made, items)
+    machine.stack.append(made)
+
+
+def _dict(machine: Machine, _: Value) -> None:
+    items, made = machine.pop_mark(), Mapping()
+    _add_pairs(machine, made, items)
+    machine.stack.append(made)
+
+
+def _frozenset(machine: Machine, _: Value) -> None:
+    items, made = machine.pop_mark(), Sequence("set")
+    _add_members(machine, made, items)
+    made.kind = "frozenset"
+    machine.stack.append(made)
+
+
+def _append(machine: Machine, _: Value) -> None:
+    item = machine.stack.pop()
+    _extend(machine, "list", [item])
+
+
+def _appends(machine: Machine, _: Value) -> None:
+    _extend(machine, "list", machine.pop_mark())
+
+
+def _add_items(machine: Machine, _: Value) -> None:
+    _extend(machine, "set", machine.pop_mark())
+
+
+def _extend(machine: Machine, kind: str, items: list[Value]) -> None:
+    target = machine.judge.fill(machine.stack[-1], kind, NAMES[machine.opcode], machine.locator)
+    if isinstance(target, Sequence):
+        if kind == "set":
+            _add_members(machine, target, items)
+        else:
+            machine.held += put_items(target, items, keeps_atoms=machine.judge.keeps_atoms)
+
+
+def _add_members(machine: Machine, target: Sequence, items: list[Value]) -> None:
+    for item in items:
+        if item.__class__ is tuple:
+            machine.weigh_key(item)
+    machine.held += put_items(target, items)
+
+
+def _set_item(machine: Machine, _: Value) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _set_pairs(machine, [key, value])
+
+
+def _set_items(machine: Machine, _: Value) -> None:
+    _set_pairs(machine, machine.pop_mark())
+
+
+def _set_pairs(machine: Machine, items: list[Value]) -> None:
+    target = machine.judge.fill(machine.stack[-1], "mapping", NAMES[machine.opcode], machine.locator)
+    if isinstance(target, Mapping):
+        _add_pairs(machine, target, items)
+
+
+def _add_pairs(machine: Machine, target: Mapping, items: list[Value]) -> None:
+    if len(items) % 2:
+        raise MalformedArtifactError("a dict is given a key without a value", locator=machine.locator)
+    for key in items[::2]:
+        if key.__class__ is tuple:
+            machine.weigh_key(key)
+    machine.held += put_pairs(target, items)
+
+
+def _global(machine: Machine, names: tuple[str, str]) -> None:
+    machine.stack.append(machine.judge.name(*names, machine.at, "GLOBAL"))
+
+
+def _stack_global(machine: Machine, _: Value) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    machine.stack.append(machine.judge.name(module, name, machine.at, "STACK_GLOBAL"))
+
+
+def _inst(machine: Machine, names: tuple[str, str]) -> None:
+    arguments = tuple(machine.pop_mark())
+    callee = machine.judge.name(*names, machine.at, "INST")
+    machine.stack.append(machine.judge.call(callee, arguments, machine.locator))
+
+
+def _obj(machine: Machine, _: Value) -> None:
+    callee, *arguments = machine.pop_mark() or [None]
+    machine.stack.append(machine.judge.call(callee, tuple(arguments), machine.locator))
+
+
+def _reduce(machine: Machine, _: Value) -> None:
+    arguments = machine.stack.pop()
+    machine.stack[-1] = machine.judge.call(machine.stack[-1], arguments, machine.locator)
+
+
+def _new_obj(machine: Machine, _: Value) -> None:
+    arguments = machine.stack.pop()
+    machine.stack[-1] = machine.judge.construct(machine.stack[-1], arguments, machine.locator)
+
+
+def _new_obj_ex(machine: Machine, _: Value) -> None:
+    named, arguments = machine.stack.pop(), machine.stack.pop()
+    callee = machine.stack[-1]
+    is_plain = named.__class__ is Mapping and not named.count
+    if not is_plain and getattr(callee, "entry", None) is not None:
+        arguments = TOP  # no entry covers keyword arguments
+    machine.stack[-1] = machine.judge.construct(callee, arguments, machine.locator)
+
+
+def _build(machine: Machine, _: Value) -> None:
+    state = machine.stack.pop()
+    machine.judge.set_state(machine.stack[-1], state, machine.locator)
+
+
+def _pers_id(machine: Machine, text: str) -> None:
+    machine.stack.append(machine.judge.persistent_id(text, machine.locator))
+
+
+def _bin_pers_id(machine: Machine, _: Value) -> None:
+    machine.stack[-1] = machine.judge.persistent_id(machine.stack[-1], machine.locator)
+
+
+def _extension(machine: Machine, code: int) -> None:
+    machine.stack.append(machine.judge.extension(code, machine.locator))
+
+
+def _next_buffer(machine: Machine, _: Value) -> None:
+    machine.judge.report.doubt("pickle.structure", "needs buffers that are not in the file", machine.locator)
+    machine.stack.append(Blob("bytearray", machine.at, -1))
+
+
+def _read_only(machine: Machine, _: Value) -> None:
+    machine.stack[-1] = machine.stack[-1] if machine.stack[-1].__class__ is Blob else TOP
+
+
+def _unknown(machine: Machine, _: Value) -> None:
+    raise MalformedArtifactError(f"byte 0x{machine.opcode:02x} is no opcode", locator=machine.locator)
+
+
+_NAMED: dict[str, Action] = {
+    **dict.fromkeys(
+        ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "FLOAT", "BINFLOAT", "INT", "BININT"), _push
+    ),
+    **dict.fromkeys(("BININT1", "BININT2", "LONG", "LONG1", "LONG4", "STRING", "BINSTRING", "SHORT_BINSTRING"), _push),
+    **dict.fromkeys(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"), _push),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _put),
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), _extension),
+    "NONE": _constant(None),
+    "NEWTRUE": _constant(True),  # noqa: FBT003  # the value itself
+    "NEWFALSE": _constant(False),  # noqa: FBT003  # the value itself
+    "EMPTY_TUPLE": _constant(()),
+    "PROTO": _proto,
+    "FRAME": _frame,
+    "MARK": _mark,
+    "POP": _pop,
+    "POP_MARK": _pop_mark,
+    "DUP": _dup,
+    "MEMOIZE": _memoize,
+    "TUPLE": _tuple,
+    "TUPLE1": _tuple1,
+    "TUPLE2": _tuple2,
+    "TUPLE3": _tuple3,
+    "EMPTY_LIST": _empty_list,
+    "EMPTY_SET": _empty_set,
+    "EMPTY_DICT": _empty_dict,
+    "LIST": _list,
+    "DICT": _dict,
+    "FROZENSET": _frozenset,
+    "APPEND": _append,
+    "APPENDS": _appends,
+    "ADDITEMS": _add_items,
+    "SETITEM": _set_item,
+    "SETITEMS": _set_items,
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "INST": _inst,
+    "OBJ": _obj,
+    "REDUCE": _reduce,
+    "NEWOBJ": _new_obj,
+    "NEWOBJ_EX": _new_obj_ex,
+    "BUILD": _build,
+    "PERSID": _pers_id,
+    "BINPERSID": _bin_pers_id,
+    "NEXT_BUFFER": _next_buffer,
+    "READONLY_BUFFER": _read_only,
+    "STOP": _nothing,
+}
+ACTIONS: tuple[Action, ...] = tuple(_NAMED[NAMES[code]] if NAMES[code] else _unknown for code in range(256))
+"""What each opcode byte does to a machine."""

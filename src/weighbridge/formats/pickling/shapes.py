@@ -1,0 +1,279 @@
+"""A closer look at the arguments and states that covered callables get: sizes that lie, references where numbers should be.
+
+A check is named in the allowlist (`check` for a call, `build` for a state). It gives the object that is made, or a Refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from weighbridge.formats.pickling.allowlist import Entry
+from weighbridge.formats.pickling.torch_values import Storage, View, view_of
+from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Sequence, Value
+
+_DTYPE = re.compile(r"[<>|=]?([?biufcSUVOMm])([0-9]{0,9})\Z")
+_FLEXIBLE = "SUV"
+_OBJECT_FLAGS = 0x7F
+"""numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE, NPY_ITEM_IS_POINTER, NPY_NEEDS_INIT, NPY_NEEDS_PYAPI and their kin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a call or a state is not covered. `check` is the finding it becomes."""
+
+    message: str
+    check: str = "pickle.unlisted-call"
+
+
+@dataclass(slots=True, kw_only=True)
+class Dtype:
+    """A numpy dtype: its letter, the bytes of one item (-1 not yet known) and whether it holds references.
+
+    `is_fixed`: it has its state, or something was made with it; a second state would change what was already checked.
+    """
+
+    letter: str
+    item_bytes: int
+    holds_objects: bool = False
+    is_fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Array:
+    """A numpy array of known shape; `dtype` as numpy spells it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+def _lies(message: str) -> Refusal:
+    return Refusal(message=message, check="pickle.out-of-bounds")
+
+
+def _size(value: Value) -> int:
+    """Bytes behind a bytes-like value; -1 where that depends on an encoding."""
+    if value.__class__ is Blob:
+        return value.size_bytes if value.kind != "str" else -1
+    return len(value) if value.__class__ is bytes else -1
+
+
+def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
+    if not arguments:
+        return Blob("bytes", 0, 0)
+    first = arguments[0]
+    size = len(first) if first.__class__ in (str, bytes) else _size(first)
+    return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size)
+
+
+def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    text = arguments[0]
+    found = _DTYPE.match(text) if text.__class__ is str else None
+    if found is None:
+        return Refusal(message="makes a numpy dtype that is not a plain type")
+    letter, digits = found.groups()
+    size = int(digits or 1) * (4 if letter == "U" else 1) if digits or letter == "?" else -1
+    return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
+
+
+def _dtype_state(target: Obj, state: Value) -> Refusal | None:
+    dtype = target.facts
+    if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    _version, order, inner, names, fields, size, alignment, flags = state[:8]
+    if order.__class__ is not str or any(part.__class__ is not int for part in (size, alignment, flags)):
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    if dtype.is_fixed:
+        return _lies("changes a numpy dtype that is already in use")
+    dtype.is_fixed = True
+    if flags & _OBJECT_FLAGS and not dtype.holds_objects:
+        return _lies("gives a numpy dtype of numbers the flags of object references")
+    if dtype.letter not in _FLEXIBLE:
+        is_plain = size == -1 and inner is None and names is None and fields is None
+        return None if is_plain else _lies("gives a numpy dtype of fixed size another size")
+    if size < 0:
+        return _lies("gives a numpy dtype a negative size")
+    dtype.item_bytes = size
+    if dtype.letter != "V":
+        return None if inner is None and fields is None else _lies("gives a numpy text dtype fields")
+    return _fields(names, fields, size) or _inner(inner, size)
+
+
+def _inner(inner: Value, size: int) -> Refusal | None:
+    if inner is None:
+        return None
+    if inner.__class__ is not tuple or len(inner) != 2:
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    base, shape = inner
+    lengths = (shape,) if shape.__class__ is int else shape
+    if lengths.__class__ is not tuple or any(part.__class__ is not int or part < 0 for part in lengths):
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    problem = _plain_numbers(base)
+    if problem:
+        return problem
+    return (
+        None
+        if prod(lengths) * base.facts.item_bytes == size
+        else _lies("makes a numpy subarray that lies about its size")
+    )
+
+
+def _fields(names: Value, fields: Value, size: int) -> Refusal | None:
+    if fields is None and names is None:
+        return None
+    if fields.__class__ is not Mapping or names.__class__ is not tuple or len(fields.pairs) != fields.count:
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    fields.is_frozen = True  # numpy keeps this very dict
+    for _name, place in fields.pairs:
+        if place.__class__ is not tuple or len(place) < 2 or place[1].__class__ is not int:
+            return Refusal(message="gives a numpy dtype a state of unknown shape")
+        problem = _plain_numbers(place[0])
+        if problem:
+            return problem
+        if place[1] < 0 or place[1] + place[0].facts.item_bytes > size:
+            return _lies("makes a numpy field that lies outside its record")
+    return None
+
+
+def _plain_numbers(value: Value) -> Refusal | None:
+    if value.__class__ is not Obj or not isinstance(value.facts, Dtype):
+        return Refusal(message="builds a numpy dtype of something that is none")
+    value.facts.is_fixed = True
+    if value.facts.holds_objects or value.facts.item_bytes < 0:
+        return _lies("makes a numpy dtype that would read bytes as object references")
+    return None
+
+
+def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    if prod(arguments[1]) != 0:
+        return Refusal(message="makes a numpy array of uninitialised memory")
+    return Obj(entry.makes, entry)
+
+
+def _array_state(target: Obj, state: Value) -> Refusal | None:
+    if state.__class__ is not tuple or len(state) != 5:
+        return Refusal(message="gives a numpy array a state of unknown shape")
+    _version, shape, dtype, _is_fortran, raw = state
+    if shape.__class__ is not tuple or any(part.__class__ is not int or part < 0 for part in shape):
+        return Refusal(message="gives a numpy array an impossible shape")
+    if dtype.__class__ is not Obj or not isinstance(dtype.facts, Dtype):
+        return Refusal(message="gives a numpy array a dtype that is none")
+    dtype.facts.is_fixed = True
+    if dtype.facts.holds_objects:
+        is_list = raw.__class__ is Sequence and raw.kind == "list" and raw.count == prod(shape)
+        return None if is_list else _lies("would read bytes as object references of a numpy array")
+    return _filled(target, dtype.facts, shape, raw)
+
+
+def _filled(target: Obj, dtype: Dtype, shape: tuple[int, ...], raw: Value) -> Refusal | None:
+    if raw.__class__ not in (bytes, str, Blob):
+        return Refusal(message="fills a numpy array from something that is not bytes")
+    wanted, size = prod(shape) * dtype.item_bytes, _size(raw)
+    if dtype.item_bytes < 0 or size not in (-1, wanted):
+        return _lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
+    target.facts = Array(dtype=f"{dtype.letter}{dtype.item_bytes}", shape=shape, size_bytes=wanted)
+    return None
+
+
+def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    problem = _plain_numbers(arguments[0])
+    if problem:
+        return problem
+    wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
+    return (
+        Obj(entry.makes, entry)
+        if size in (-1, wanted)
+        else _lies(f"reads a numpy scalar of {wanted} bytes from {size}")
+    )
+
+
+def _frombuffer(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    problem = _plain_numbers(arguments[1])
+    if problem:
+        return problem
+    made = Obj(entry.makes, entry)
+    if any(part < 0 for part in arguments[2]):
+        return Refusal(message="gives a numpy array an impossible shape")
+    return _filled(made, arguments[1].facts, arguments[2], arguments[0]) or made
+
+
+def _tensor(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    storage = arguments[0].facts
+    if not isinstance(storage, Storage):
+        return Refusal(message="makes a tensor over something that is not a storage")
+    dtype = arguments[6].name if len(arguments) > 6 and arguments[6].__class__ is Global else storage.dtype
+    view = view_of(storage, arguments[1], arguments[2], arguments[3], dtype)
+    return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else _lies(f"makes a tensor that {view}")
+
+
+def _same(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
+    return arguments[0]
+
+
+def _size_of(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    return Obj(entry.makes, entry, facts=arguments[0])
+
+
+def _parameter_state(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
+    return attributes_problem(arguments[3]) or arguments[0]
+
+
+def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
+    inner, _kind, inner_arguments, state = arguments
+    if inner.entry.check == "from-type" or not inner.entry.covers(inner_arguments):
+        return Refusal(message=f"calls {inner.path} with arguments that its policy entry does not cover")
+    return attributes_problem(state) or make(inner.entry, inner_arguments)
+
+
+def attributes_problem(state: Value) -> Refusal | None:
+    """Whether a state sets nothing but plain attributes: a dict, or a pair of dicts, without dunder or method names."""
+    parts = state if state.__class__ is tuple and len(state) == 2 else (state,)
+    for part in parts:
+        if part is None:
+            continue
+        if part.__class__ is not Mapping:
+            return Refusal(message="sets a state that is not a dict of attributes", check="pickle.mutates-unknown")
+        if part.odd_key is not None:
+            return Refusal(message=f"sets the attribute {part.odd_key}", check="pickle.mutates-unknown")
+    return None
+
+
+Check = Callable[[Entry, tuple[Value, ...]], Value]
+
+_CALLS: dict[str, Check] = {
+    "length": _length,
+    "dtype": _dtype,
+    "reconstruct": _reconstruct,
+    "scalar": _scalar,
+    "frombuffer": _frombuffer,
+    "tensor": _tensor,
+    "same": _same,
+    "size": _size_of,
+    "parameter-state": _parameter_state,
+    "from-type": _from_type,
+}
+_STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
+    "attributes": lambda _target, state: attributes_problem(state),
+    "dtype": _dtype_state,
+    "ndarray": _array_state,
+    "reviewed": lambda _target, _state: None,
+}
+
+
+def make(entry: Entry, arguments: tuple[Value, ...]) -> Value:
+    """What a covered call gives, or a Refusal. The entry's signature has been found to cover the arguments."""
+    if entry.check:
+        return _CALLS[entry.check](entry, arguments)
+    held = Mapping() if entry.items == "mapping" else Sequence(entry.items) if entry.items else None
+    return Obj(entry.makes, entry, held=held)
+
+
+def build(target: Obj, state: Value) -> Refusal | None:
+    """Whether an object of a covered class may take this state; None where it may."""
+    entry = target.entry
+    if entry is None or not entry.build:
+        return Refusal(message=f"sets the state of {target.path}", check="pickle.mutates-unknown")
+    return _STATES[entry.build](target, state)

@@ -1,0 +1,203 @@
+"""All the pickle streams of a file or of a member of an archive, one after the other, with their byte account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.allowlist import Allowlist, base_allowlist
+from weighbridge.formats.pickling.danger import DangerList, danger_list
+from weighbridge.formats.pickling.judge import Judge, PersistentIds
+from weighbridge.formats.pickling.machine import OPCODE_LIMIT, LimitReachedError, Machine
+from weighbridge.formats.pickling.opcodes import NAMES, Cursor, decodes_to_stop
+from weighbridge.formats.pickling.report import Report
+from weighbridge.formats.pickling.values import Global, Value
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import Span
+from weighbridge.vocabulary import Severity, SpanKind
+
+STREAM_LIMIT = 10_000
+_NESTED_LIMIT = 16
+_JOBLIB_WRAPPERS = ("NumpyArrayWrapper", "NDArrayWrapper")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What streams are judged by. The defaults are those of this release."""
+
+    allowlist: Allowlist = field(default_factory=base_allowlist)
+    danger: DangerList = field(default_factory=danger_list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Streams:
+    """What was read from one source.
+
+    `values` are the results of the streams that ended in STOP; `end` is the byte after the last of them, or where a broken
+    one stopped. `spans` cover 0 to `end` without a gap, and the rest where it could not be followed.
+    """
+
+    report: Report
+    values: list[Value] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    end: int = 0
+    is_whole: bool = True
+
+
+class StreamReader:
+    """Reads pickle streams of one source, one a call, into one report.
+
+    Names, findings and spans of all streams of a file belong together; each stream has a stack and a memo of its own.
+    """
+
+    def __init__(
+        self, source: Source, *, artifact: str, rules: Rules | None = None, persistent: PersistentIds | None = None
+    ) -> None:
+        rules = rules or Rules()
+        self.source = source
+        self.report = Report(artifact)
+        self.streams = Streams(report=self.report)
+        self._judge = Judge(self.report, allowlist=rules.allowlist, danger=rules.danger, persistent=persistent)
+
+    def use(self, persistent: PersistentIds | None, *, keeps_atoms: bool = False) -> None:
+        """Read further streams with other persistent ids; `keeps_atoms` keeps the constants of lists as well."""
+        self._judge.persistent = persistent
+        self._judge.keeps_atoms = keeps_atoms
+
+    def read(self, *, is_optional: bool = False) -> bool:
+        """Interpret the stream that begins at `streams.end`; whether it ended in STOP.
+
+        `is_optional`: the bytes need not be a pickle. Where they break before they name or call anything, they are left
+        unclaimed and nothing is reported.
+        """
+        start = self.streams.end
+        cursor = Cursor(self.source, start=start)
+        machine = Machine(cursor, self._judge)
+        events = self.report.unsafe_events + len(self.report.globals)
+        try:
+            machine.run(OPCODE_LIMIT - self.report.opcodes)
+        except (MalformedArtifactError, LimitReachedError) as broken:
+            has_acted = self.report.unsafe_events + len(self.report.globals) > events
+            if is_optional and not has_acted and isinstance(broken, MalformedArtifactError):
+                return False
+            self._break(broken, machine, start)
+            return False
+        if machine.unfolds_too_far():
+            self.report.add("pickle.expansion", "builds a value that unfolds without end", f"byte {start}")
+        self._claim(cursor, start, cursor.offset)
+        self._look_inside(cursor)
+        self.streams.values.append(machine.result)
+        self.streams.end = cursor.offset
+        return True
+
+    def read_all(self) -> Streams:
+        """Interpret every stream of the source; what follows the last one is left unclaimed."""
+        is_open = self.read()
+        while is_open and self.streams.end < self.source.size_bytes:
+            if len(self.streams.values) >= STREAM_LIMIT:
+                self.report.doubt("pickle.structure", f"more than {STREAM_LIMIT} streams", f"byte {self.streams.end}")
+                self.streams.is_whole = False
+                break
+            is_open = self.read(is_optional=True)
+        self.finish()
+        return self.streams
+
+    def finish(self) -> None:
+        """Close the report after the last stream."""
+        self._judge.finish()
+        self.report.is_whole = self.streams.is_whole
+
+    def _break(self, broken: MalformedArtifactError | LimitReachedError, machine: Machine, start: int) -> None:
+        stopped = min(max(machine.at, start), self.source.size_bytes)
+        wrappers = [g for g in self.report.globals.values() if _is_joblib_wrapper(g)]
+        if isinstance(broken, LimitReachedError):
+            self.report.doubt("pickle.structure", str(broken), f"byte {stopped}")
+        elif wrappers:
+            self.report.doubt(
+                "pickle.structure",
+                "the stream is interrupted by array data of joblib, which this release does not read",
+                broken.locator or f"byte {stopped}",
+            )
+        else:
+            self.report.add(
+                "pickle.structure", broken.message, broken.locator or f"byte {stopped}", severity=Severity.HIGH
+            )
+        self._claim(machine.cursor, start, stopped)
+        rest = Span(start=stopped, end=self.source.size_bytes, kind=SpanKind.UNREAD, note="after the pickle broke")
+        self.streams.spans.append(rest)
+        self.streams.end = self.source.size_bytes
+        self.streams.is_whole = False
+
+    def _claim(self, cursor: Cursor, start: int, end: int) -> None:
+        position, spans = start, self.streams.spans
+        for first, last in cursor.payloads:
+            if last > end:
+                break
+            spans.append(Span(start=position, end=first, kind=SpanKind.HEADER, note="pickle opcodes"))
+            spans.append(Span(start=first, end=last, kind=SpanKind.TENSOR, note="opaque bytes"))
+            position = last
+        spans.append(Span(start=position, end=end, kind=SpanKind.HEADER, note="pickle opcodes"))
+
+    def _look_inside(self, cursor: Cursor) -> None:
+        for start, size_bytes in cursor.nested[:_NESTED_LIMIT]:
+            if size_bytes > 2 and decodes_to_stop(self.source, start, size_bytes):
+                self.report.add(
+                    "pickle.nested-data",
+                    f"carries {size_bytes} bytes that are a pickle themselves; loading this file does not run them",
+                    f"byte {start}",
+                    severity=Severity.LOW,
+                )
+
+
+def _is_joblib_wrapper(found: Global) -> bool:
+    return found.is_constructed and found.module.startswith("joblib.") and found.name in _JOBLIB_WRAPPERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """A short look at the start of a file, for sniffing.
+
+    `opcodes` that were followed; `is_stopped` where a STOP came within the look; `is_limit` where the look ended first; `value`
+    the result; `names` and `acts` count plausible names and effects met (calls, states, refusals).
+    """
+
+    opcodes: int
+    is_stopped: bool
+    is_limit: bool
+    value: Value
+    names: int
+    acts: int
+    first: str
+
+
+def glance(source: Source, size_bytes: int = 1 << 16, opcode_limit: int = 4_000) -> Glance:
+    """Follow the first opcodes of a file as a loader would, without judging them."""
+    end = min(size_bytes, source.size_bytes)
+    cursor = Cursor(source, end=end)
+    report = Report(source.path)
+    machine = Machine(cursor, Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None))
+    is_stopped = is_limit = False
+    try:
+        machine.run(opcode_limit)
+        is_stopped = True
+    except LimitReachedError:
+        is_limit = True
+    except MalformedArtifactError:
+        is_limit = cursor.is_cut
+    names = sum(1 for g in report.globals.values() if _is_plausible(g))
+    made = sum(1 for g in report.globals.values() if _is_plausible(g) and (g.is_called or g.is_constructed))
+    head = source.head(1)
+    return Glance(
+        opcodes=report.opcodes,
+        is_stopped=is_stopped,
+        is_limit=is_limit,
+        value=machine.result,
+        names=names,
+        acts=made + (report.unsafe_events if names else 0),
+        first=NAMES[head[0]] if head else "",
+    )
+
+
+def _is_plausible(found: Global) -> bool:
+    text = found.module + found.name
+    return bool(found.module and found.name) and text.isprintable() and not any(map(str.isspace, text))

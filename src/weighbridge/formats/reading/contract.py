@@ -1,0 +1,68 @@
+"""What a format unit is, and what it gives back.
+
+A unit is one file in `weighbridge/formats/` with a module-level `FORMAT`. `sniff` decides from content alone; `read`
+examines one file and accounts for every byte of it. Both run inside the jail, on input that is hostile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import Span
+from weighbridge.vocabulary import Finding, Header, SpanKind
+
+
+class Match(Enum):
+    """How sure a format is that a file is its own, judged by content.
+
+    NO: it cannot be. FALLBACK: nothing speaks against it (plain text, unknown). LIKELY: the shape fits, without a magic
+    number. CERTAIN: a magic number or a structure that nothing else has. The highest wins; two CERTAIN formats on one file
+    make it ambiguous, which is a finding of its own.
+    """
+
+    NO = 0
+    FALLBACK = 1
+    LIKELY = 2
+    CERTAIN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one reader learned from one file.
+
+    `spans` cover the file exactly: sorted, without gap or overlap, from byte 0 to its end (`spans.complete` fills what a
+    reader did not claim). `header` is None where the format says nothing about a model.
+    """
+
+    spans: tuple[Span, ...]
+    findings: tuple[Finding, ...] = ()
+    header: Header | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One file format.
+
+    `version` grows whenever a reader may answer differently, and is part of a decision's idempotency key. `may_hold_code`
+    says whether loading such a file can run code. `checks` are the ids of every finding the unit can give.
+    `sniff(source)` reads little; `read(source)` may raise MalformedArtifactError, which becomes a FAIL finding
+    `<name>.structure` with every byte unread; findings made before are then lost, so a reader that has some returns them.
+    """
+
+    name: str
+    title: str
+    media_type: str
+    version: int
+    may_hold_code: bool
+    checks: tuple[str, ...]
+    references: tuple[str, ...]
+    sniff: Callable[[Source], Match]
+    read: Callable[[Source], Reading]
+
+
+def whole(kind: SpanKind, source: Source, note: str) -> tuple[Span, ...]:
+    """One span over the whole of `source`; none for an empty file."""
+    return (Span(start=0, end=source.size_bytes, kind=kind, note=note),) if source.size_bytes else ()

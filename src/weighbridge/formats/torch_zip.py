@@ -1,0 +1,55 @@
+"""Torch checkpoints in the zip format (torch 1.6 and later), and TorchScript archives as far as they are pickles."""
+
+from __future__ import annotations
+
+from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.archives.zip import find_directory
+from weighbridge.formats.pickling.report import CHECKS
+from weighbridge.formats.pickling.torch_archive import TorchArchive
+from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.source import Source
+
+_MARKS = (b"data.pkl", b"constants.pkl")
+
+
+def _sniff(source: Source) -> Match:
+    """A zip archive with a member that torch loads; where the directory cannot be read, the first member tells."""
+    head = source.head(512).lower()
+    try:
+        directory = find_directory(source)
+        names = source.read_at(directory.offset, directory.size_bytes).lower()
+    except MalformedArtifactError:
+        names = b""
+    if any(mark in names for mark in _MARKS):
+        return Match.CERTAIN
+    is_cut = head.startswith(b"pk\x03\x04") and any(mark in head for mark in _MARKS)
+    return Match.CERTAIN if is_cut else Match.NO
+
+
+def _read(source: Source) -> Reading:
+    return TorchArchive(source).read()
+
+
+FORMAT = Format(
+    name="torch_zip",
+    title="PyTorch checkpoint (zip)",
+    media_type="application/x-pytorch",
+    version=1,
+    may_hold_code=True,
+    checks=(
+        *CHECKS,
+        "torch_zip.archive",
+        "torch_zip.member",
+        "torch_zip.storage",
+        "torch_zip.structure",
+        "torch_zip.torchscript",
+    ),
+    references=(
+        "https://docs.pytorch.org/docs/2.13/notes/serialization.html",
+        "https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT",
+        "https://nvd.nist.gov/vuln/detail/CVE-2025-32434",
+        "https://nvd.nist.gov/vuln/detail/CVE-2026-24747",
+    ),
+    sniff=_sniff,
+    read=_read,
+)

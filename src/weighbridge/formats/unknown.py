@@ -1,0 +1,63 @@
+"""What no other unit recognises. Nothing is read, so nothing is clean; a magic number says what it looks like."""
+
+from __future__ import annotations
+
+from weighbridge.formats.headers.tables import MAGIC
+from weighbridge.formats.reading.contract import Format, Match, Reading, whole
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import Span
+from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, SpanKind
+
+_HEAD_BYTES = 1024
+_ZEROS_LIMIT_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 20
+
+
+def sniff(source: Source) -> Match:  # noqa: ARG001  # the contract of a unit
+    """Never: inspection turns here when nobody else claims a file."""
+    return Match.NO
+
+
+def read(source: Source) -> Reading:
+    """Account for every byte as unread, or as padding where the file is nothing but zeros."""
+    if _is_zeros(source):
+        message = f"{source.size_bytes:,} zero bytes, nothing to read" if source.size_bytes else "an empty file"
+        finding = _finding(source, Outcome.NOT_APPLICABLE, Severity.INFO, message)
+        spans: tuple[Span, ...] = whole(SpanKind.PADDING, source, "zeros")
+        return Reading(spans=spans, findings=(finding,))
+    says = recognise(source.head(_HEAD_BYTES))
+    looks = f"looks like {says}" if says else "is of no kind that is known here"
+    message = f"{looks}; this release cannot read it, so its {source.size_bytes:,} bytes are not examined"
+    finding = _finding(source, Outcome.UNKNOWN, Severity.HIGH, message)
+    return Reading(spans=whole(SpanKind.UNREAD, source, says or "no known kind"), findings=(finding,))
+
+
+def recognise(head: bytes) -> str:
+    """What the first kilobyte looks like, as `an HDF5 file`; empty where no magic number fits."""
+    return next((magic.says for magic in MAGIC if magic.pattern.match(head, magic.offset)), "")
+
+
+def _finding(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
+    place = Evidence(artifact=source.path, locator="byte 0", excerpt=source.head(16).hex(" "))
+    return Finding(check="unknown.format", outcome=outcome, severity=severity, message=message, evidence=(place,))
+
+
+def _is_zeros(source: Source) -> bool:
+    """Whether all bytes are zero; a file over the limit is not read to find out."""
+    if source.size_bytes > _ZEROS_LIMIT_BYTES:
+        return False
+    blocks = range(0, source.size_bytes, _BLOCK_BYTES)
+    return not any(source.read_at(at, min(_BLOCK_BYTES, source.size_bytes - at)).strip(b"\0") for at in blocks)
+
+
+FORMAT = Format(
+    name="unknown",
+    title="anything else",
+    media_type="application/octet-stream",
+    version=1,
+    may_hold_code=True,
+    checks=("unknown.format",),
+    references=(),
+    sniff=sniff,
+    read=read,
+)
