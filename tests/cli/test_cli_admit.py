@@ -70,7 +70,9 @@ def test_json_is_one_versioned_document(command: Command, model: Path, trapped: 
     assert broken["error"]["message"]
 
 
-def test_a_list_is_admitted_and_gone_on_with(command: Command, model: Path, trapped: Path, odd: Path, tmp_path: Path) -> None:
+def test_a_list_is_admitted_and_gone_on_with(
+    command: Command, model: Path, trapped: Path, odd: Path, tmp_path: Path
+) -> None:
     listing = tmp_path / "models.txt"
     listing.write_text(f"# ours\n{model}\n\n{odd}\n{trapped}\n{tmp_path / 'gone'}\n")
     first = command("admit", "--from", str(listing))
@@ -121,12 +123,22 @@ def test_a_waiver_lifts_a_refusal_until_it_ends(command: Command, trapped: Path)
     command("admit", str(trapped))
     by_owner = command("waive", "no-code-in-weights", str(trapped), "--reason", "a drill", "--by", "")
     assert by_owner.code == 2
-    too_long = command("waive", "no-code-in-weights", str(trapped), "--reason", "x", "--by", "eve", "--until", "2999-01-01")
+    too_long = command(
+        "waive", "no-code-in-weights", str(trapped), "--reason", "x", "--by", "eve", "--until", "2999-01-01"
+    )
     assert too_long.code == 2
     unknown = command("waive", "no-such-rule", str(trapped), "--reason", "x", "--by", "eve")
     assert unknown.code == 2
     waived = command(
-        "waive", "no-code-in-weights", str(trapped), "--reason", "a drill", "--control", "in a sandbox only", "--by", "eve"
+        "waive",
+        "no-code-in-weights",
+        str(trapped),
+        "--reason",
+        "a drill",
+        "--control",
+        "in a sandbox only",
+        "--by",
+        "eve",
     )
     assert waived.code == 0, waived.err
     again = command("admit", str(trapped), "--json").document["decision"]
@@ -142,9 +154,19 @@ def test_an_approval_needs_a_referral_and_another_person(command: Command, odd: 
     assert command("approve", str(model), "--by", "bob", "--reason", "fine").code == 2
     command("admit", str(odd), "--owner", "ana")
     assert command("approve", str(odd), "--by", "ana", "--reason", "mine").code == 2
+    assert command("approve", str(odd), "--by", "bob", "--reason", " ").code == 2
+    approved = command("approve", str(odd), "--by", "bob", "--reason", "extra.bin is a picture")
+    assert approved.code == 0, approved.err
+    assert "extra.bin is a picture" in approved.out
+    assert command("admit", str(odd), "--owner", "ana").code == 0
+    assert command("admit", str(odd), "--owner", "ana", "--again").code == 0
+    assert command("admit", str(odd), "--owner", "eve").code == 3
+    assert command("replay").code == 0
 
 
-def test_interruption_leaves_nothing_half_done(command: Command, model: Path, data_folder: Path, monkeypatch: object) -> None:
+def test_interruption_leaves_nothing_half_done(
+    command: Command, model: Path, data_folder: Path, monkeypatch: object
+) -> None:
     import weighbridge.admission.admit as story
 
     def interrupted(*_: object, **__: object) -> None:

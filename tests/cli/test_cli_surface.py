@@ -39,7 +39,7 @@ def test_every_command_module_is_listed() -> None:
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    heavy = "sqlalchemy cryptography huggingface_hub securesystemslib rich yaml cel_expr_python".split()
+    heavy = ["sqlalchemy", "cryptography", "huggingface_hub", "securesystemslib", "rich", "yaml", "cel_expr_python"]
     check = f"import sys; from weighbridge.cli.main import main; sys.argv=['w','--help']\ntry: main()\nexcept SystemExit: pass\nprint([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -76,9 +76,9 @@ def test_a_killed_holder_frees_its_lease_and_a_live_one_is_named(tmp_path):
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with open_store(root) as registry:
-            with pytest.raises(RegistryError, match=f"process {holder.pid} has been working"):
-                with registry.lease("one model", timeout_s=0.1):
-                    pytest.fail("two hold it")
+            named = f"process {holder.pid} has been working"
+            with pytest.raises(RegistryError, match=named), registry.lease("one model", timeout_s=0.1):
+                pytest.fail("two hold it")
             with registry.lease("another model", timeout_s=0.1):
                 pass
             holder.kill()
@@ -97,8 +97,11 @@ def test_a_lease_is_given_back_when_the_work_fails(tmp_path):
 
 def test_two_threads_of_a_process_are_two_owners(tmp_path):
     with open_store(tmp_path / "store") as registry, registry.lease("one model"):
-        with pytest.raises(RegistryError, match="has been working"), registry.lease("one model", timeout_s=0.05):
+        waiting = registry.lease("one model", timeout_s=0.05)
+        with pytest.raises(RegistryError, match="has been working"), waiting:
             pytest.fail("two hold it")
+        with registry.lease("another model", timeout_s=0):
+            pass
 
 
 def test_a_process_is_told_from_its_successors():

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from pathlib import Path
 
 import pytest
 
 from weighbridge.registry import merkle
-
-
-def _find_vectors() -> Path | None:
-    named = os.environ.get("WEIGHBRIDGE_SHARED")
-    places = [Path(named)] if named else [folder.parent / "shared" for folder in Path(__file__).resolve().parents]
-    return next((p / "data/merkle/testdata" for p in places if (p / "data/merkle/testdata").is_dir()), None)
-
-
-VECTORS = _find_vectors()
 
 
 def _bytes(vector: dict, name: str) -> bytes:
@@ -55,17 +44,14 @@ def _holds(kind: str, vector: dict) -> bool:
     raise AssertionError(kind)
 
 
-@pytest.mark.skipif(
-    VECTORS is None, reason="the proof vectors data/merkle are not beside this clone (WEIGHBRIDGE_SHARED)"
-)
-def test_all_518_published_vectors_give_the_stated_result():
-    assert VECTORS is not None
+def test_all_518_published_vectors_give_the_stated_result(shared_data):
+    folder = shared_data / "merkle" / "testdata"
     wrong, count = [], 0
-    for path in sorted(VECTORS.rglob("*.json")):
+    for path in sorted(folder.rglob("*.json")):
         vector = json.loads(path.read_text())
         count += 1
-        if _holds(path.relative_to(VECTORS).parts[0], vector) == vector["wantErr"]:
-            wrong.append(f"{path.relative_to(VECTORS)}: {vector['desc']}")
+        if _holds(path.relative_to(folder).parts[0], vector) == vector["wantErr"]:
+            wrong.append(f"{path.relative_to(folder)}: {vector['desc']}")
     assert wrong == []
     assert count == 518
 

@@ -138,9 +138,9 @@ def test_nothing_is_deleted_on_the_word_of_yesterdays_database(tmp_path):
 
 
 def test_the_lock_says_who_waits_for_what(tmp_path):
-    with shared_lock(tmp_path), shared_lock(tmp_path, timeout_s=0):
-        with pytest.raises(RegistryError, match="in use"), exclusive_lock(tmp_path, timeout_s=0.05):
-            pytest.fail("not alone")
-    with exclusive_lock(tmp_path, timeout_s=0):
-        with pytest.raises(RegistryError, match="in use"), shared_lock(tmp_path, timeout_s=0.05):
-            pytest.fail("somebody clears up")
+    alone = exclusive_lock(tmp_path, timeout_s=0.05)
+    with shared_lock(tmp_path), shared_lock(tmp_path, timeout_s=0), pytest.raises(RegistryError, match="in use"), alone:
+        pytest.fail("not alone")
+    beside = shared_lock(tmp_path, timeout_s=0.05)
+    with exclusive_lock(tmp_path, timeout_s=0), pytest.raises(RegistryError, match="in use"), beside:
+        pytest.fail("somebody clears up")

@@ -7,6 +7,8 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from weighbridge.registry.store import Registry
 from weighbridge.registry.tables import INDEX_TABLES, TRIGGERS
 from weighbridge.registry.verification import NO_CHECKPOINT, Verification, verify_store
 from weighbridge.testing.filled_store import NOON, Seal, decide, draft_decision, fill, open_store
+from weighbridge.vocabulary import Verdict
 
 MUTATIONS = int(os.environ.get("WEIGHBRIDGE_MUTATIONS", "500"))
 LOG_COLUMNS = {"log_entry": ("entry", "leaf_hash"), "checkpoint": ("root_hash", "frontier", "note")}
@@ -121,11 +124,6 @@ def test_statements_of_another_signer_are_found(root):
 
 
 def test_a_record_that_says_otherwise_than_its_statement_is_found(tmp_path):
-    from dataclasses import replace
-    from datetime import timedelta
-
-    from weighbridge.vocabulary import Verdict
-
     with open_store(tmp_path / "store") as registry:
         refused = draft_decision(registry, "acme/tiny", verdict=Verdict.REFUSE)
         later = refused.expires_at + timedelta(days=1)

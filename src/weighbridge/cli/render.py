@@ -12,9 +12,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from weighbridge.errors import WeighbridgeError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
 
@@ -112,7 +115,7 @@ def _paint(part: Part, *, styled: bool) -> str:
 
 @dataclass(slots=True)
 class Progress:
-    """Progress of long work on standard error: one live line a stage on a terminal, a plain line a stage elsewhere.
+    """Progress of long work on standard error: one live line on a terminal, a plain line a stage elsewhere.
 
     Quiet for the first half second, so that quick commands print nothing.
     """
@@ -120,33 +123,43 @@ class Progress:
     quiet: bool = False
     _stage: str = ""
     _began: float = field(default_factory=time.monotonic)
-    _shown: float = 0.0
-    _live: bool = False
+    _told: float = 0.0
+    _live: RichProgress | None = None
 
-    def __call__(self, stage: str, subject: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, subject: str, done: int, total: int, /) -> None:
         """Report that `done` of `total` units (bytes or files) of `subject` are through `stage`."""
         moment = time.monotonic()
         if self.quiet or moment - self._began < 0.5:
             return
         if sys.stderr.isatty():
-            if moment - self._shown > 0.1:
-                self._show(f"{stage:<8} {_share(done, total)}  {escape(subject)[:70]}", moment)
-        elif stage != self._stage or moment - self._shown > 10:
-            self._stage, self._shown = stage, moment
-            say(f"{stage} {subject} {_share(done, total)}")
+            self._show(stage, subject, done, total)
+        elif stage != self._stage or moment - self._told > 10:
+            self._stage, self._told = stage, moment
+            say(f"{stage} {subject} {100 * done // total} %" if total else f"{stage} {subject}")
 
     def end(self) -> None:
         """Remove the live line."""
         if self._live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
-            self._live = False
+            self._live.stop()
+            self._live = None
 
-    def _show(self, text: str, moment: float) -> None:
-        sys.stderr.write("\r\x1b[2K" + text)
-        sys.stderr.flush()
-        self._live, self._shown = True, moment
+    def _show(self, stage: str, subject: str, done: int, total: int) -> None:
+        if self._live is None:
+            self._live = _live_line()
+            self._live.start()
+        task = self._live.task_ids[0]
+        if stage != self._stage:
+            self._live.reset(task)
+            self._stage = stage
+        self._live.update(task, stage=f"{stage:<8}", subject=escape(subject)[:60], completed=done, total=total or None)
 
 
-def _share(done: int, total: int) -> str:
-    return f"{100 * done // total:3d} %" if total else "     "
+def _live_line() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    stage, subject = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("stage", "subject"))
+    console = Console(stderr=True)
+    line = Progress(stage, BarColumn(bar_width=30), TimeRemainingColumn(), subject, console=console, transient=True)
+    line.add_task("", stage="", subject="")
+    return line

@@ -134,15 +134,22 @@ def standing_reasons(decision: Decision) -> list[Reason]:
 
 def reason_rows(reason: Reason, reference: str) -> list[Row]:
     """One reason: the findings it rests on, or its own words, then the shortest way to yes."""
-    if reason.findings:
-        lines = finding_rows(reason.findings[:3], label="why")
-        if len(reason.findings) > 3:
-            lines.append(row("", f"and {count(len(reason.findings) - 3, 'more finding')} under rule {reason.rule}"))
-    else:
-        lines = [row("why", f"{reason.message}   ({reason.rule})")]
-    waiver = "" if reason.rule.startswith("law.") else f', or: weighbridge waive {reason.rule} {reference} --reason "…"'
-    lines.append(row("try", f"{reason.remedy}{waiver}"))
+    # `code.on-load` sums up what the other findings of a file say in detail.
+    findings = [answer for answer in reason.findings if answer.check != "code.on-load"] or list(reason.findings)
+    lines = finding_rows(findings[:3], label="why")
+    if not findings:
+        lines.append(row("why", f"{reason.message}   ({reason.rule})"))
+    if len(findings) > 3:
+        lines.append(row("", f"and {count(len(findings) - 3, 'more finding')} under rule {reason.rule}"))
+    waiver = f'; or: weighbridge waive {reason.rule} {reference} --reason "…"' if _can_waive(reason) else ""
+    lines.append(row("try", f"{reason.remedy.rstrip('.')}{waiver}"))
     return lines
+
+
+def _can_waive(reason: Reason) -> bool:
+    from weighbridge.policy.floor import LAWS, WAIVABLE
+
+    return reason.rule not in LAWS or reason.rule in WAIVABLE
 
 
 def in_order(answers: Iterable[Finding]) -> list[Finding]:

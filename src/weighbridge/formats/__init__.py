@@ -1,0 +1,1 @@
+"""How files are read: one unit a file, support code in sub-packages."""

@@ -22,7 +22,7 @@ def _sniff(source: Source) -> Match:
     """A pickle from protocol 2 on says so; an older one is known by what it does, whatever the file is called."""
     if not source.size_bytes:
         return Match.NO
-    seen = glance(source)
+    seen = glance(source, opcode_limit=64 if source.head(1) == b"\x80" else 4_000)
     if not seen.first or (seen.value.__class__ is int and seen.value == LEGACY_MAGIC):
         return Match.NO
     if seen.first == "PROTO":

@@ -18,8 +18,15 @@ ACCOUNTED = "bytes.accounted"
 ON_LOAD = "code.on-load"
 EXAMINED = "inspection.examined"
 TENSORS = "inspection.tensors"
-CHECKS = (RECOGNISED, AMBIGUOUS, ACCOUNTED, ON_LOAD, EXAMINED, TENSORS)
-"""Every check id of inspection itself, besides `plugin.<room>` and each format's `<name>.structure` and `<name>.reader`."""
+CHECKS = {
+    RECOGNISED: "a format speaks for the file, judged by its content",
+    AMBIGUOUS: "no second format speaks for the same file",
+    ACCOUNTED: "every byte is header, tensor or padding; none is unexplained or unread",
+    ON_LOAD: "loading the file runs no code that no policy covers",
+    EXAMINED: "the confined reader gave an answer for every file",
+    TENSORS: "all tensors of the file are listed in the dossier",
+}
+"""Every check of inspection itself and what PASS says, besides `plugin.<room>` and each format's `<name>.structure` and `<name>.reader`."""
 
 _SHOWN_SPANS = 5
 _SHOWN_BYTES = 32

@@ -3,7 +3,7 @@
 law.nothing-examined      there is no file, or no check passed         nobody can wave it through
 law.check-broke           a check broke                                nobody
 law.bytes-unexplained     bytes belong to nothing                      nobody
-law.bytes-unread          nobody examined some bytes                   a waiver that names this law
+law.bytes-unread          nobody examined some bytes                   an approval, or a waiver that names this law
 law.failure-not-covered   a check failed at medium or above, and       an approval of the decision
                           no rule of the policy looked at it
 """
@@ -30,7 +30,7 @@ BYTES_UNREAD = "law.bytes-unread"
 FAILURE_NOT_COVERED = "law.failure-not-covered"
 
 WAIVABLE = frozenset({BYTES_UNREAD})
-APPROVABLE = frozenset({FAILURE_NOT_COVERED})
+APPROVABLE = frozenset({BYTES_UNREAD, FAILURE_NOT_COVERED})
 LAWS = (NOTHING_EXAMINED, CHECK_BROKE, BYTES_UNEXPLAINED, BYTES_UNREAD, FAILURE_NOT_COVERED)
 
 

@@ -207,9 +207,9 @@ def build_database(path: Path, fill: Callable[[Connection], None]) -> None:
     Raises:
         RegistryError: it could not be written.
     """
-    for left_over in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        left_over.unlink(missing_ok=True)
     with explained(path, "make"):
+        for left_over in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            left_over.unlink(missing_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
     engine = _make_engine(path)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from weighbridge.errors import RegistryError, UsageError
 from weighbridge.registry.records import EvidenceUse, read_timestamp, timestamp
@@ -133,7 +133,7 @@ def count_decisions(connection: Connection, key: str) -> int:
 
 def query_decisions(connection: Connection, wanted: DecisionFilter) -> tuple[DecisionRow, ...]:
     """The decisions that fit, in the order they were made."""
-    chosen = select(DECISION).where(and_(True, *_conditions(wanted))).order_by(DECISION.c.log_index.desc())  # noqa: FBT003
+    chosen = select(DECISION).where(*_conditions(wanted)).order_by(DECISION.c.log_index.desc())
     if wanted.latest:
         one_each = (DECISION.c.subject, DECISION.c.use, DECISION.c.policy)
         chosen = chosen.where(DECISION.c.log_index.in_(select(func.max(DECISION.c.log_index)).group_by(*one_each)))

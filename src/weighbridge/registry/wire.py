@@ -15,7 +15,7 @@ W = TypeVar("W")
 
 
 def encode(word: object) -> bytes:
-    """A word as compact JSON. `decode(type(x), encode(x)) == x`."""
+    """A word as compact JSON, which `decode` reads back equal."""
     return msgspec.json.encode(word)
 
 

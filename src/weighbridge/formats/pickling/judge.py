@@ -122,6 +122,8 @@ class Judge:
 
     def set_state(self, target: Value, state: Value, locator: str) -> None:
         """BUILD: `__setstate__`, or attributes set one by one."""
+        if target is TOP:
+            return  # whatever made it unknown is reported
         if target.__class__ is not Obj:
             self.report.fail(
                 "pickle.mutates-unknown",
@@ -139,6 +141,8 @@ class Judge:
 
     def fill(self, target: Value, kind: str, opcode: str, locator: str) -> Mapping | Sequence | None:
         """The container that items go into; `kind` is `list`, `set` or `mapping`. None where nothing may go in."""
+        if target is TOP:
+            return None  # whatever made it unknown is reported
         held = target.held if isinstance(target, Obj) else target
         if isinstance(held, Sequence) and held.kind == kind:
             return held

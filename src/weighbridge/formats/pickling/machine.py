@@ -391,7 +391,8 @@ def _next_buffer(machine: Machine, _: Value) -> None:
 
 
 def _read_only(machine: Machine, _: Value) -> None:
-    machine.stack[-1] = machine.stack[-1] if machine.stack[-1].__class__ is Blob else TOP
+    if machine.stack[-1].__class__ not in (bytes, Blob):
+        raise MalformedArtifactError("a read-only buffer is made of something that is none", locator=machine.locator)
 
 
 def _unknown(machine: Machine, _: Value) -> None:

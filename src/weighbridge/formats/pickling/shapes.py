@@ -16,8 +16,8 @@ from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Sequ
 
 _DTYPE = re.compile(r"[<>|=]?([?biufcSUVOMm])([0-9]{0,9})\Z")
 _FLEXIBLE = "SUV"
-_OBJECT_FLAGS = 0x7F
-"""numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE, NPY_ITEM_IS_POINTER, NPY_NEEDS_INIT, NPY_NEEDS_PYAPI and their kin."""
+_OBJECT_FLAGS = 0x07
+"""numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE and NPY_ITEM_IS_POINTER: items are references, not numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

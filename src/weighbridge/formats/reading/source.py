@@ -68,5 +68,5 @@ class Source:
         if offset < 0 or size_bytes < 0 or offset + size_bytes > self.size_bytes:
             raise MalformedArtifactError(f"a part of {size_bytes} bytes leaves the file", locator=f"byte {offset}")
         inner = Source(self._fd, path=path, size_bytes=size_bytes, start=self.start + offset)
-        inner._budget = self._budget  # noqa: SLF001  # parts of one file share one budget
+        inner._budget = self._budget  # parts of one file share one budget
         return inner
