@@ -101,14 +101,14 @@ def make_sparse_safetensors(path: Path) -> None:
 
 
 def make_torch_zip(path: Path, scale: float) -> None:
-    from weighbridge.testing.pickles import torch_state_dict_pickle
+    from weighbridge.testing.pickles import state_dict
 
     each = int(GB * scale) // 128 // 64 * 64
     block = os.urandom(each)
+    pickle = state_dict({f"layers.{i}.weight": (each // 4,) for i in range(128)}).stop()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(
-            "archive/data.pkl", torch_state_dict_pickle({f"layers.{i}.weight": (each // 4,) for i in range(128)})
-        )
+        archive.writestr("archive/data.pkl", pickle)
+        archive.writestr("archive/byteorder", b"little")
         for i in range(128):
             archive.writestr(f"archive/data/{i}", block)
         archive.writestr("archive/version", b"3\n")
@@ -209,32 +209,36 @@ def digest_cpu(path: Path, hash_file: object) -> float:
 
 
 def jailed_rss(path: Path) -> tuple[float, float]:
-    """Peak RSS in MB of the jailed child after reading `path`, and of a bare interpreter."""
-    script = (
-        "import sys,resource;from pathlib import Path\n"
-        "from weighbridge.admission.examination import preview;from weighbridge.admission.installation import *\n"
-        "from weighbridge.vocabulary import ModelRef\nimport os;from datetime import *\n"
-        "s=Settings(home=Path(sys.argv[2]))\n"
-        "with Installation(s,environment={},clock=lambda:datetime.now(UTC),writable=False) as h: "
-        "p=preview(ModelRef(hub='local',name=sys.argv[1]),house=h)\n"
-        "assert p.headers[0].tensors\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1000)\n"
-    )
-    child = subprocess.run(
-        [sys.executable, "-c", script, str(path), "/tmp/none"], capture_output=True, text=True, check=True
-    )
-    bare = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            "import resource;print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1000)",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    """Peak RSS in MB of the jailed child that reads `path`, and of a bare interpreter; both as the kernel's VmHWM."""
+    script = """
+import sys, threading, re
+from datetime import UTC, datetime
+from pathlib import Path
+from weighbridge.admission.examination import preview
+from weighbridge.admission.installation import Installation, Settings
+from weighbridge.vocabulary import ModelRef
+
+peak, done = [0], threading.Event()
+
+def watch():
+    while not done.wait(0.002):
+        for pid in Path("/proc/self/task").joinpath(str(main), "children").read_text().split():
+            try:
+                peak[0] = max(peak[0], int(re.search(r"VmHWM:\\s+(\\d+)", Path(f"/proc/{pid}/status").read_text())[1]))
+            except (OSError, TypeError):
+                pass
+
+main = threading.get_native_id()
+threading.Thread(target=watch).start()
+with Installation(Settings(home=Path("/nonexistent")), environment={}, clock=lambda: datetime.now(UTC), writable=False) as house:
+    seen = preview(ModelRef(hub="local", name=sys.argv[1]), house=house)
+done.set()
+assert seen.headers[0].tensors
+print(peak[0] / 1000)
+"""
+    child = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    told = "import re;print(int(re.search(r'VmHWM:\\s+(\\d+)',open('/proc/self/status').read())[1])/1000)"
+    bare = subprocess.run([sys.executable, "-I", "-c", told], capture_output=True, text=True, check=True)
     return float(child.stdout), float(bare.stdout)
 
 

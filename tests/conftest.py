@@ -25,6 +25,10 @@ settings.register_profile(
 settings.load_profile("weighbridge")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write what the golden tests saw as the new golden")
+
+
 def find_shared(start: Path = ROOT) -> Path | None:
     """The folder `shared` beside the checkout or beside a folder above it, or what WEIGHBRIDGE_SHARED names."""
     named = os.environ.get("WEIGHBRIDGE_SHARED")

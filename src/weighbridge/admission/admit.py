@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weighbridge.admission.decision import Grounds, decide, idempotency_key
-from weighbridge.admission.examination import examine, warm_jail
+from weighbridge.admission.examination import examine
 from weighbridge.admission.exceptions import standing_approvals, standing_waivers
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recording import read_recorded, record
@@ -30,7 +30,7 @@ def admit(
         HostileInputError: the model was refused at the door; nothing is recorded, because it has no digest.
         LogUnavailableError: the log cannot be written, so there is no decision.
     """
-    warm_jail(house)
+    house.warm_jail()
     with stage(ref, house, watch) as (pinned, model):
         waivers = standing_waivers(house, subject=model.root, use=use)
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)

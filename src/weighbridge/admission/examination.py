@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.staging import QUIET, Watch
-from weighbridge.inspection.examined import EQUIP, EXAMINE
 from weighbridge.inspection.inspect import inspect_model
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedModel
@@ -69,15 +68,10 @@ def preview(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Prev
     )
 
 
-def warm_jail(house: Installation) -> None:
-    """Start the child that will examine, so that it gets ready while the model is fetched and hashed."""
-    house.jail.warm(EQUIP, EXAMINE)
-
-
 @contextmanager
 def _look(ref: ModelRef, house: Installation, *, digest: bool, watch: Watch) -> Iterator[WeighedModel]:
     hub = house.hub(ref.hub)
-    warm_jail(house)
+    house.warm_jail()
     if ref.hub == "local":
         with InPlaceIntake(digest=digest, on_bytes=partial(watch, "hash")) as intake:
             hub.fetch(hub.resolve(ref.name, ref.revision, house.hub_access()), intake, house.hub_access())

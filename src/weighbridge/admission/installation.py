@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from weighbridge.errors import UsageError
 from weighbridge.hubs.access.contract import Hub, HubAccess
+from weighbridge.inspection.examined import EQUIP, EXAMINE
 from weighbridge.jail.confinement import Jail
 from weighbridge.plugins import Units, find_units
 
@@ -168,6 +169,10 @@ class Installation:
     def jail(self) -> Jail:
         """Where hostile bytes are read."""
         return self._stack.enter_context(Jail())
+
+    def warm_jail(self) -> None:
+        """Start the child that will examine, so that it gets ready while the model is found, fetched and hashed."""
+        self.jail.warm(EQUIP, EXAMINE)
 
     @cached_property
     def hubs(self) -> Units[Hub]:

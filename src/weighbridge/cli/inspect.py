@@ -23,12 +23,13 @@ def command(session: Session, *, reference: str, fail_on: str, header_only: bool
     Local models are examined where they lie; others are fetched to a temporary folder. Exit 0: every byte was read and no
     check failed at or above --fail-on; 1: one did; 3: something could not be read or judged.
     """
-    from weighbridge.admission.examination import inspect, preview
-    from weighbridge.hubs.access.references import parse_reference
-
     progress = render.Progress(quiet=session.as_json)
-    ref = parse_reference(reference)
     with session.installation() as house:
+        house.warm_jail()  # first of all: it gets ready while the rest is imported
+        from weighbridge.admission.examination import inspect, preview
+        from weighbridge.hubs.access.references import parse_reference
+
+        ref = parse_reference(reference, house.hubs.found)
         try:
             if header_only:
                 if ref.hub != "local":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from weighbridge.formats.pickling.opcodes import NAMES
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
 from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
 from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC
@@ -39,7 +40,7 @@ def _sniff_magic(source: Source, seen: Glance) -> Match:
         return Match.NO
     if seen.is_stopped or seen.acts or seen.is_limit or seen.opcodes > 8:
         return Match.CERTAIN
-    return Match.LIKELY if seen.opcodes > 2 else Match.NO
+    return Match.LIKELY if NAMES[source.head(3)[-1]] and source.size_bytes > 2 else Match.NO
 
 
 def _read(source: Source) -> Reading:

@@ -19,7 +19,7 @@ from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import SpanKind, clip
 
-MEMBER_LIMIT = 200_000
+MEMBER_LIMIT = 100_000
 DIRECTORY_LIMIT_BYTES = 64 << 20
 PROBLEM_LIMIT = 20
 STORED, DEFLATED = 0, 8
@@ -297,11 +297,11 @@ def _read_local(source: Source, member: Member, position: int, directory: Direct
     _check_method(member, archive)
     extra = head[body - extra_length : body]
     is_wide = _check_extras(extra, member, archive)
-    expected = (member.crc32, member.stored_bytes, member.size_bytes)
-    for value, known in zip((crc, stored, size), expected, strict=True):
-        is_later = bool(flags & 0x0008) and value == 0
-        if value != known and not is_later and not (is_wide and value == _FULL32):
-            archive.complain(f"{member.name} has another size or checksum in its local header", start)
+    said, known = (crc, stored, size), (member.crc32, member.stored_bytes, member.size_bytes)
+    is_later = bool(flags & 0x0008) and not any(value % _FULL32 for value in said)
+    fits = all(value == right or (is_wide and value == _FULL32) for value, right in zip(said, known, strict=True))
+    if not fits and not is_later:
+        archive.complain(f"{member.name} has another size or checksum in its local header", start)
     _claim_header(start, body, extra, archive)
     return _read_descriptor(source, member, directory, archive)
 

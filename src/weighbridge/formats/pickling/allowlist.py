@@ -30,6 +30,11 @@ KINDS = ("call", "class", "value")
 _FILES = ("base.toml", "numpy.toml", "torch.toml")
 _FIELDS = {"module", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}
 
+ARGUMENT_LIMIT = 1000
+"""Most arguments of one call that are looked at."""
+DIMENSION_LIMIT = 64
+"""Longest shape; numpy and torch have no more dimensions."""
+
 Predicate = Callable[[Value], bool]
 
 
@@ -43,6 +48,8 @@ class Signature:
     def covers(self, arguments: tuple[Value, ...]) -> bool:
         """Whether every argument is of the shape asked for."""
         fixed = len(self.positional)
+        if len(arguments) > ARGUMENT_LIMIT:
+            return False
         if len(arguments) < fixed or (len(arguments) > fixed and self.rest is None):
             return False
         if not all(test(value) for test, value in zip(self.positional, arguments, strict=False)):
@@ -207,7 +214,7 @@ def _is_data(value: Value) -> bool:
 
 
 def _is_ints(value: Value) -> bool:
-    return value.__class__ is tuple and all(item.__class__ is int for item in value)
+    return value.__class__ is tuple and len(value) <= DIMENSION_LIMIT and all(item.__class__ is int for item in value)
 
 
 _WORDS: dict[str, Predicate] = {

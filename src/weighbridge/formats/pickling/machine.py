@@ -16,10 +16,12 @@ from weighbridge.formats.pickling.opcodes import NAMES, READERS, STOP, Cursor
 from weighbridge.formats.pickling.values import (
     TOP,
     Blob,
+    Global,
     Mapping,
     Obj,
     Sequence,
     Value,
+    children_of,
     unfolded_size,
 )
 
@@ -29,6 +31,8 @@ HELD_LIMIT = 1_000_000
 """Values on the stack, marks, or values kept inside containers."""
 UNFOLDED_LIMIT = 100_000_000
 """Nodes that the result may have when everything shared is written out."""
+EVENT_LIMIT = 100_000
+"""Refusals after which a stream is not followed further."""
 _KEY_WORK = 1_000_000
 _CONTAINERS = (tuple, Mapping, Sequence, Obj)
 
@@ -124,6 +128,8 @@ class Machine:
             waiting += sum(map(len, self.marks))
         if waiting > HELD_LIMIT or len(self.memo) > MEMO_LIMIT:
             raise LimitReachedError("the stream holds more values at once than are looked at")
+        if self.judge.report.unsafe_events > EVENT_LIMIT:
+            raise LimitReachedError(f"the stream does more than {EVENT_LIMIT} things that nothing covers")
         if len(self.judge.report.globals) > GLOBAL_LIMIT:
             raise LimitReachedError(f"the stream names more than {GLOBAL_LIMIT} globals")
 
@@ -144,12 +150,14 @@ class Machine:
 
     def weigh_key(self, key: Value) -> None:
         """Count the work of hashing a key: nested tuples are hashed again at every use, shared parts included."""
+        if self.key_work > _KEY_WORK:
+            return  # it was said already
         pending, work = [key], 0
-        while pending and self.key_work + work <= _KEY_WORK + 16 * self.judge.report.opcodes:
+        while pending and self.key_work + work <= _KEY_WORK:
             value = pending.pop()
             work += 1
-            if value.__class__ is tuple:
-                pending.extend(value)
+            if value.__class__ in (tuple, Sequence):
+                pending.extend(children_of(value))
         self.key_work += work
         if pending:
             self.judge.report.add(
@@ -339,19 +347,25 @@ def _stack_global(machine: Machine, _: Value) -> None:
 
 
 def _inst(machine: Machine, names: tuple[str, str]) -> None:
-    arguments = tuple(machine.pop_mark())
-    callee = machine.judge.name(*names, machine.at, "INST")
+    callee = machine.judge.name(*names, machine.at, "INST")  # pickle.py imports before it looks for the mark
+    _call(machine, callee, tuple(machine.pop_mark()))
+
+
+def _call(machine: Machine, callee: Value, arguments: Value) -> None:
+    """Push what a call gives; a covered container hashes what it is given."""
+    if callee.__class__ is Global and callee.entry is not None and callee.entry.items:
+        machine.weigh_key(arguments)
     machine.stack.append(machine.judge.call(callee, arguments, machine.locator))
 
 
 def _obj(machine: Machine, _: Value) -> None:
     callee, *arguments = machine.pop_mark() or [None]
-    machine.stack.append(machine.judge.call(callee, tuple(arguments), machine.locator))
+    _call(machine, callee, tuple(arguments))
 
 
 def _reduce(machine: Machine, _: Value) -> None:
     arguments = machine.stack.pop()
-    machine.stack[-1] = machine.judge.call(machine.stack[-1], arguments, machine.locator)
+    _call(machine, machine.stack.pop(), arguments)
 
 
 def _new_obj(machine: Machine, _: Value) -> None:

@@ -82,7 +82,7 @@ class Cursor:
         if self.at > self.limit:
             self.refill()
 
-    def line(self, kept_bytes: int = 4096) -> bytes | None:
+    def line(self, kept_bytes: int = 1024) -> bytes | None:
         """The bytes before the next newline, or None where they are more than `kept_bytes`, which are passed over.
 
         At the end of the file a line without newline loses its last byte, as in CPython's pickle.py, which goes on to import

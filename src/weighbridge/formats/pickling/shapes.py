@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from weighbridge.formats.pickling.allowlist import Entry
+from weighbridge.formats.pickling.allowlist import DIMENSION_LIMIT, Entry
 from weighbridge.formats.pickling.torch_values import Storage, View, view_of
 from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Sequence, Value
 
 _DTYPE = re.compile(r"[<>|=]?([?biufcSUVOMm])([0-9]{0,9})\Z")
 _FLEXIBLE = "SUV"
+_FIELD_LIMIT = 1000
 _OBJECT_FLAGS = 0x07
 """numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE and NPY_ITEM_IS_POINTER: items are references, not numbers."""
 
@@ -102,6 +103,12 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     return _fields(names, fields, size) or _inner(inner, size)
 
 
+def _is_shape(value: Value) -> bool:
+    if value.__class__ is not tuple or len(value) > DIMENSION_LIMIT:
+        return False
+    return all(part.__class__ is int and part >= 0 for part in value)
+
+
 def _inner(inner: Value, size: int) -> Refusal | None:
     if inner is None:
         return None
@@ -109,7 +116,7 @@ def _inner(inner: Value, size: int) -> Refusal | None:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     base, shape = inner
     lengths = (shape,) if shape.__class__ is int else shape
-    if lengths.__class__ is not tuple or any(part.__class__ is not int or part < 0 for part in lengths):
+    if not _is_shape(lengths):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     problem = _plain_numbers(base)
     if problem:
@@ -124,7 +131,9 @@ def _inner(inner: Value, size: int) -> Refusal | None:
 def _fields(names: Value, fields: Value, size: int) -> Refusal | None:
     if fields is None and names is None:
         return None
-    if fields.__class__ is not Mapping or names.__class__ is not tuple or len(fields.pairs) != fields.count:
+    if fields.__class__ is not Mapping or names.__class__ is not tuple or fields.count > _FIELD_LIMIT:
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    if len(fields.pairs) != fields.count:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     fields.is_frozen = True  # numpy keeps this very dict
     for _name, place in fields.pairs:
@@ -157,7 +166,7 @@ def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
     _version, shape, dtype, _is_fortran, raw = state
-    if shape.__class__ is not tuple or any(part.__class__ is not int or part < 0 for part in shape):
+    if not _is_shape(shape):
         return Refusal(message="gives a numpy array an impossible shape")
     if dtype.__class__ is not Obj or not isinstance(dtype.facts, Dtype):
         return Refusal(message="gives a numpy array a dtype that is none")
@@ -195,7 +204,7 @@ def _frombuffer(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     if problem:
         return problem
     made = Obj(entry.makes, entry)
-    if any(part < 0 for part in arguments[2]):
+    if not _is_shape(arguments[2]):
         return Refusal(message="gives a numpy array an impossible shape")
     return _filled(made, arguments[1].facts, arguments[2], arguments[0]) or made
 
@@ -206,6 +215,8 @@ def _tensor(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
         return Refusal(message="makes a tensor over something that is not a storage")
     dtype = arguments[6].name if len(arguments) > 6 and arguments[6].__class__ is Global else storage.dtype
     view = view_of(storage, arguments[1], arguments[2], arguments[3], dtype)
+    if isinstance(view, View) and entry.name == "_rebuild_qtensor" and prod(view.shape) > storage.numel * 4:
+        view = "reserves more memory than its storage has"
     return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else _lies(f"makes a tensor that {view}")
 
 

@@ -26,6 +26,8 @@ INFLATED_LIMIT_BYTES = 32 << 20
 TEXT_LIMIT_BYTES = 1 << 20
 CHECKED_BYTES = 16 << 20
 """Members up to this size have their checksum verified; storages are weights and are not read."""
+OTHER_LIMIT = 1000
+"""Members beside the storages that are looked at."""
 _NOTES = {
     "version": re.compile(rb"[0-9]{1,8}\n?\Z"),
     ".format_version": re.compile(rb"[0-9]{1,8}\n?\Z"),
@@ -56,6 +58,7 @@ class TorchArchive:
         self.is_script = any(self._rest(m) == "constants.pkl" for m in self.archive.members)
         self.doubt = ""
         self.room = 8 * INFLATED_LIMIT_BYTES
+        self.others = 0
 
     def read(self) -> Reading:
         """Examine every member and account for every byte."""
@@ -119,6 +122,9 @@ class TorchArchive:
             self._leave(member, broken.message)
 
     def _examine_content(self, member: Member, rest: str) -> None:
+        self.others += 1
+        if self.others > OTHER_LIMIT:
+            raise MalformedArtifactError("more members beside the storages than are looked at")
         if member.method != STORED:
             self.room -= member.size_bytes
             if self.room < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weighbridge.formats.pickling.allowlist import Entry
-from weighbridge.formats.pickling.torch_values import Storage, View, storage_of
+from weighbridge.formats.pickling.torch_values import Storage, View, elements_an_item, storage_of
 from weighbridge.formats.pickling.values import Mapping, Obj, Sequence, Value
 from weighbridge.vocabulary import Fact, Header, Tensor, clip
 
@@ -79,7 +79,7 @@ def header_of(path: str, form: str, values: list[Value], storages: StorageIds, m
         elements = 1
         for length in view.shape:
             elements *= length
-        count += elements
+        count += min(elements, view.storage.size_bytes // view.item_bytes * elements_an_item(view.dtype))
     return Header(
         path=path,
         format=form,

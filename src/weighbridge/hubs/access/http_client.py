@@ -7,14 +7,16 @@ our own from the same library keeps the promise that a hub sees only the `HubAcc
 from __future__ import annotations
 
 import ipaddress
-import ssl
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from weighbridge.errors import HubError
 from weighbridge.vocabulary import clip
+
+if TYPE_CHECKING:
+    import ssl
 
 TIMEOUT_S = 30.0
 """Longest silence of a server: to connect, or between two pieces of a reply."""
@@ -95,5 +97,7 @@ def _exception(entry: str) -> str:
 
 
 def _trust(environment: Mapping[str, str]) -> ssl.SSLContext | bool:
+    import ssl
+
     bundle = next((environment[name] for name in _BUNDLES if environment.get(name)), None)
     return ssl.create_default_context(cafile=bundle) if bundle else True
