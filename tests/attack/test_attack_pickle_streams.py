@@ -60,7 +60,7 @@ BROKEN_ENDS = {
     "truncated argument": b"X\xff\x00\x00\x00abc",
     "huge argument": b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f",
     "no such protocol": b"\x80\x09.",
-    "frame too long": b"\x95\xff\x00\x00\x00\x00\x00\x00\x00.",
+    "frame longer than the file": b"\x95\xff\x00\x00\x00\x00\x00\x00\x00.",
     "persistent id": b"Pnowhere\n.",
     "broken text": b"X\x01\x00\x00\x00\xff.",
     "number nobody agrees on": b"I0x1_0\n.",
@@ -85,6 +85,35 @@ def test_a_broken_stream_without_a_call_is_not_clean(name: str) -> None:
     reading = read(Pickle().op("EMPTY_DICT").values("a", 1).op("SETITEM").data + BROKEN_ENDS[name])
     assert outcomes(reading)["pickle.structure"] is Outcome.FAIL
     assert on_load(reading) is not Outcome.PASS
+
+
+def test_a_frame_that_cuts_a_name_is_refused(tmp_path: Path) -> None:
+    """`_pickle` over io.BytesIO drops the rest of the frame: it imports os where the bytes spell xos."""
+    canary = tmp_path / "canary"
+    rest = b"os\nmkdir\n" + Pickle().args(str(canary)).op("REDUCE").stop()[2:]
+    data = b"\x80\x04\x95" + struct.pack("<Q", 2) + b"cx" + rest
+    program = "import io, pickle, sys\npickle.load(io.BytesIO(open(sys.argv[1], 'rb').read()))"
+    (tmp_path / "attack.pkl").write_bytes(data)
+    command = [sys.executable, "-c", program, str(tmp_path / "attack.pkl")]
+    subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert canary.is_dir(), "the case does not do what it says"
+    assert on_load(read(data)) is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        struct.pack("<Q", 4) + Pickle(4).values(7).stop()[2:],
+        struct.pack("<Q", 99) + Pickle(4).values(7).stop()[2:] + bytes(100),
+        struct.pack("<Q", 20) + b"N0\x95" + struct.pack("<Q", 40) + b"N" + b"N0" * 30 + b".",
+        struct.pack("<Q", 10) + Pickle(4).text("x" * 40).stop()[2:],
+    ],
+    ids=["in an argument", "beyond the end", "one inside another", "in a text"],
+)
+def test_frames_that_loaders_read_differently_are_refused(body: bytes) -> None:
+    [found] = [f for f in read(b"\x80\x04\x95" + body).findings if f.check == "pickle.structure"]
+    assert (found.outcome, found.severity) == (Outcome.FAIL, Severity.CRITICAL)
+    assert on_load(read(b"\x80\x04\x95" + body)) is Outcome.FAIL
 
 
 TRICKS = {

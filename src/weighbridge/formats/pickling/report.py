@@ -63,8 +63,10 @@ class Report:
         """Record one finding unless the same was said before. `message` and `excerpt` may hold hostile text."""
         if outcome is not Outcome.PASS:
             self.unsafe_events += 1
-        key = (check, "" if check == "pickle.structure" else message[:400])
+        key = (check, message[:400])
         if key in self._seen:
+            return
+        if check == "pickle.structure" and not self._replaces_structure(outcome, severity):
             return
         if len(self.findings) >= FINDING_LIMIT:
             self.more += 1
@@ -81,6 +83,17 @@ class Report:
                 references=references,
             )
         )
+
+    def _replaces_structure(self, outcome: Outcome, severity: Severity) -> bool:
+        """A file has one structure; the worst thing that was said of it stays."""
+        said = [finding for finding in self.findings if finding.check == "pickle.structure"]
+        if not said:
+            return True
+        grade = (outcome is Outcome.FAIL, severity.rank)
+        if grade <= (said[0].outcome is Outcome.FAIL, said[0].severity.rank):
+            return False
+        self.findings.remove(said[0])
+        return True
 
     def fail(self, check: str, message: str, locator: str, *, excerpt: str = "") -> None:
         """Record something that loading would do and no policy covers."""
@@ -106,7 +119,9 @@ def conclude(reports: Iterable[Report], *, artifact: str, doubt: str = "") -> Fi
     """
     everything = list(reports)
     findings = [finding for report in everything for finding in report.findings]
-    unsafe = [f for f in findings if f.outcome is Outcome.FAIL and f.check in _CODE]
+    unsafe = [
+        f for f in findings if f.outcome is Outcome.FAIL and (f.check in _CODE or f.severity is Severity.CRITICAL)
+    ]
     dropped = sum(report.more for report in everything)
     if unsafe:
         first = next((f for f in unsafe if f.severity is Severity.CRITICAL), unsafe[0])

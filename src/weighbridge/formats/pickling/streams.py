@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.actions import ACTIONS
 from weighbridge.formats.pickling.allowlist import Allowlist, base_allowlist
 from weighbridge.formats.pickling.danger import DangerList, danger_list
 from weighbridge.formats.pickling.judge import Judge, PersistentIds
@@ -75,7 +76,7 @@ class StreamReader:
         machine = Machine(cursor, self._judge)
         events = self.report.unsafe_events + len(self.report.globals)
         try:
-            machine.run(OPCODE_LIMIT - self.report.opcodes)
+            machine.run(ACTIONS, OPCODE_LIMIT - self.report.opcodes)
         except (MalformedArtifactError, LimitReachedError) as broken:
             has_acted = self.report.unsafe_events + len(self.report.globals) > events
             if is_optional and not has_acted and isinstance(broken, MalformedArtifactError):
@@ -178,7 +179,7 @@ def glance(source: Source, size_bytes: int = 1 << 16, opcode_limit: int = 4_000)
     machine = Machine(cursor, Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None))
     is_stopped = is_limit = False
     try:
-        machine.run(opcode_limit)
+        machine.run(ACTIONS, opcode_limit)
         is_stopped = True
     except LimitReachedError:
         is_limit = True
