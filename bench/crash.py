@@ -20,7 +20,6 @@ HERE = str(Path(__file__).resolve().parent)
 # This folder last: its inspect.py must not stand in for the standard library's.
 sys.path[:] = [*(entry for entry in sys.path if entry != HERE), HERE]
 
-# ruff: noqa: E402, I001
 import argparse
 import re
 import shutil
@@ -29,6 +28,9 @@ import time
 from crash_ground import Ground, Tally, acknowledged_by, admit, check, run_points, spread, temporary_folder, traced
 
 OURS = re.compile(r"(RegistryError|LogUnavailableError|TamperedError|SigningError|JailError|HubError): ")
+RANDOM = re.compile(r"(?<=[./-])[a-z0-9_]{8}(?=\.part)|\b(?:[0-9]+-)*[0-9a-f]{12,}(?:-[0-9a-f]+)*|/dev/shm/[^/]+")
+SHOWN = 4
+"""So many of the places that have one problem in common are named."""
 
 
 def kill_point(ground: Ground, call: str, number: int, slot: str) -> tuple[str, list[str]]:
@@ -87,8 +89,12 @@ def report(title: str, tally: Tally, began: float) -> bool:
     print(
         f"{title:<8} {tally.points:5d} points   {told}   {len(tally.problems)} problems   {seconds:.0f} s", flush=True
     )
-    for problem in tally.problems[:40]:
-        print(f"         {problem}", flush=True)
+    kinds: dict[str, list[str]] = {}
+    for problem in tally.problems:
+        where, _, what = problem.partition(": ")
+        kinds.setdefault(RANDOM.sub("…", what), []).append(where)
+    for what, places in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
+        print(f"    {len(places):4d} x {what}\n           {'; '.join(places[:SHOWN])}", flush=True)
     return not tally.problems
 
 

@@ -260,7 +260,7 @@ def _left_over(place: Path) -> list[str]:
     orphans = collect_garbage(registry, now=datetime.now(UTC), dry_run=True)
     problems = [f"{orphans.files} files that nothing refers to"] if orphans.files else []
     problems += ["the lock of the store is still held"] if orphans.busy else []
-    staged = [path for path in (registry / "staging").iterdir()]
+    staged = list((registry / "staging").iterdir())
     unfinished = [path for path in place.rglob("*") if path.is_file() and is_unfinished(path)]
     return problems + [f"left behind: {path.relative_to(place)}" for path in {*staged, *unfinished}]
 

@@ -8,19 +8,17 @@ acknowledgement, the store is made anew in each of these states, and asked what 
     dropped   every name as it was in that moment, but no byte that was not synced: metadata went first
     half      every name, and the first half of what was not synced, the last write of it torn in the middle
     holes     every name, and every second write of what was not synced: the disk took them in another order
-    mixed     the names of every second folder as synced, of the others as they were in that moment; no byte not synced
+    even, odd the names of every second level of folders as they were in that moment, of the others as synced; no byte not
+              synced
 
 The recording must explain the folder as it is in the end, byte for byte, or nothing is replayed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
-import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,18 +38,23 @@ _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
 _PLACE = re.compile(r"<((?:\\x[0-9a-f]{2})*)>")
 
 
+Change = tuple[str, int, bytes]
+"""What was done to a file: `write` these bytes at an offset, `cut` (or stretch) it to a size, change its `mode`."""
+
+
 @dataclass
 class File:
-    """A file: what the disk surely holds, and the changes since, in order."""
+    """A file: what the disk surely holds, how often it was synced, and the changes since, in order."""
 
     synced: bytes = b""
     synced_mode: int = 0o600
-    changes: list[tuple[str, int, bytes]] = field(default_factory=list)
+    syncs: int = 0
+    changes: list[Change] = field(default_factory=list)
 
-    def content(self, keep: Callable[[list[tuple[str, int, bytes]]], list[tuple[str, int, bytes]]]) -> tuple[bytes, int]:
-        """Bytes and mode when those of the changes were made that `keep` gives."""
+    def content(self, kept: list[Change]) -> tuple[bytes, int]:
+        """Bytes and mode when only these changes reached the disk since the last sync."""
         data, mode = bytearray(self.synced), self.synced_mode
-        for kind, number, new in keep(self.changes):
+        for kind, number, new in kept:
             match kind:
                 case "write":
                     data.extend(bytes(max(0, number - len(data))))
@@ -63,8 +66,9 @@ class File:
         return bytes(data), mode
 
     def sync(self) -> None:
-        self.synced, self.synced_mode = self.content(list)
+        self.synced, self.synced_mode = self.content(self.changes)
         self.changes = []
+        self.syncs += 1
 
 
 @dataclass
@@ -91,31 +95,49 @@ class Folder:
         return folder
 
 
-def _half(changes: list[tuple[str, int, bytes]]) -> list[tuple[str, int, bytes]]:
-    whole, rest = changes[: len(changes) // 2], changes[len(changes) // 2 :]
-    return whole + [(kind, number, data[: len(data) // 2]) for kind, number, data in rest[:1] if kind == "write"]
+def _half(changes: list[Change]) -> list[Change]:
+    middle = len(changes) // 2
+    torn = [
+        (kind, number, data[: len(data) // 2]) for kind, number, data in changes[middle : middle + 1] if kind == "write"
+    ]
+    return changes[:middle] + torn
 
 
-STATES: dict[str, tuple[Callable[[str], bool], Callable]] = {
-    "strict": (lambda _: False, lambda _: []),
-    "dropped": (lambda _: True, lambda _: []),
-    "half": (lambda _: True, _half),
-    "holes": (lambda _: True, lambda changes: changes[1::2]),
-    "mixed": (lambda path: zlib.crc32(path.encode()) % 2 == 0, lambda _: []),
+@dataclass(frozen=True)
+class State:
+    """What reached the disk: the names of a folder as they are in the moment or as synced, and which changes of a file."""
+
+    is_live: Callable[[str], bool]
+    keep: Callable[[list[Change]], list[Change]]
+
+
+STATES = {
+    "strict": State(lambda _: False, lambda _: []),
+    "dropped": State(lambda _: True, lambda _: []),
+    "half": State(lambda _: True, _half),
+    "holes": State(lambda _: True, lambda changes: changes[1::2]),
+    "even": State(lambda path: path.count("/") % 2 == 0, lambda _: []),
+    "odd": State(lambda path: path.count("/") % 2 == 1, lambda _: []),
 }
-"""Of each state: whether the names of a folder are as they were in the moment, and which changes of a file were made."""
+WHOLE = State(lambda _: True, list)
 
 
-def flatten(folder: Folder, state: str, path: str = "") -> Iterator[tuple[str, bytes | None, int]]:
-    """Every path of a state in order, with bytes and mode; None for the bytes of a folder."""
-    is_live, keep = STATES[state]
-    for name, entry in sorted((folder.live if is_live(path) else folder.synced).items()):
-        here = f"{path}/{name}"
+def walk(folder: Folder, state: State, path: str = "") -> Iterator[tuple[str, File | Folder]]:
+    """Every path that a state has, folders before what is in them."""
+    for name, entry in sorted((folder.live if state.is_live(path) else folder.synced).items()):
+        yield f"{path}/{name}", entry
         if isinstance(entry, Folder):
-            yield here, None, entry.mode
-            yield from flatten(entry, state, here)
-        else:
-            yield here, *entry.content(keep)
+            yield from walk(entry, state, f"{path}/{name}")
+
+
+def fingerprint(root: Folder, state: State) -> int:
+    """A number that differs where two states of one replay differ."""
+    marks = []
+    for path, entry in walk(root, state):
+        kept = state.keep(entry.changes) if isinstance(entry, File) else []
+        syncs = entry.syncs if isinstance(entry, File) else 0
+        marks.append((path, id(entry), syncs, tuple((kind, number, len(data)) for kind, number, data in kept)))
+    return hash(tuple(marks))
 
 
 @dataclass(frozen=True)
@@ -192,7 +214,7 @@ class Disk:
         paths = [call.result_place] if call.name in {"openat", "open"} else call.places[:1]
         if call.name in _NAMING:
             paths = [call.path(at) for at in range(len(call.texts))]
-        inside = [path for path in paths if path.startswith(f"{self.place}/") and not path.endswith(" (deleted)")]
+        inside = [path for path in paths if f"{path}/".startswith(f"{self.place}/") and not path.endswith(" (deleted)")]
         if not inside:
             return ""
         if len(inside) != len(paths):
@@ -205,7 +227,7 @@ class Disk:
 
     def find(self, path: str) -> File | Folder:
         entry: File | Folder = self.root
-        for part in path.strip("/").split("/"):
+        for part in path.split("/")[1:]:
             entry = entry.live[part]
         return entry
 
@@ -215,11 +237,15 @@ class Disk:
 
     def require_same(self) -> None:
         """Compare with the real folder; the index of SQLite's log is written through a map, which no call shows."""
-        told = {path: data for path, data, _ in flatten(self.root, "whole") if not path.endswith("-shm")}
-        there = {f"/{path.relative_to(self.place)}": None if path.is_dir() else path.read_bytes() for path in self.place.rglob("*")}
-        there = {path: data for path, data in there.items() if not path.endswith("-shm")}
-        if wrong := sorted(path for path in told.keys() | there.keys() if told.get(path, 0) != there.get(path, 0)):
-            raise SystemExit(f"the recording does not explain {wrong[:5]}")
+        told = dict(walk(self.root, WHOLE))
+        there = {f"/{path.relative_to(self.place)}": path for path in self.place.rglob("*")}
+        wrong = told.keys() ^ there.keys()
+        for path in told.keys() & there.keys():
+            entry = told[path]
+            if isinstance(entry, File) and not path.endswith("-shm"):
+                wrong |= {path} if entry.content(entry.changes)[0] != there[path].read_bytes() else set()
+        if wrong:
+            raise SystemExit(f"the recording does not explain {sorted(wrong)[:5]}")
 
     def open(self, call: Call, path: str) -> bool:
         entries, name = self.above(path)
@@ -288,7 +314,6 @@ class Disk:
         return entry
 
 
-STATES["whole"] = (lambda _: True, list)
 _CHANGES: dict[str, Callable[..., bool | None]] = {
     "open": Disk.open, "openat": Disk.open, "lseek": Disk.seek, "write": Disk.write, "writev": Disk.write,
     "pwrite64": Disk.write, "ftruncate": Disk.cut, "fchmod": Disk.change_mode, "chmod": Disk.change_mode,
@@ -318,39 +343,49 @@ def record(ground: Ground, place: Path) -> list[Call]:
 
 def acknowledgement(call: Call) -> str:
     """The digest of the decision that this call told of, or nothing."""
-    told = re.match(rb'\{"acknowledged": "([0-9a-f]{64})"\}', call.texts[0]) if call.name == "write" and call.texts else None
+    told = (
+        re.match(rb'\{"acknowledged": "([0-9a-f]{64})"\}', call.texts[0])
+        if call.name == "write" and call.texts
+        else None
+    )
     return told[1].decode() if told else ""
 
 
-Point = tuple[str, str, list[tuple[str, bytes | None, int]], set[str]]
+Point = tuple[int, str, str, Disk, set[str]]
 
 
 def points(ground: Ground, place: Path, calls: list[Call]) -> Iterator[Point]:
-    """Every state after every call that differs from those before: where, which, what it holds, what was acknowledged."""
+    """Every state that no earlier one was equal to: after the how manieth change, where, which, the disk, what was told.
+
+    The disk goes on changing: whoever wants a state materialises it before asking for the next.
+    """
     disk = Disk(ground.fresh(place.name))
     acknowledged = set(ground.acknowledged)
-    seen: set[bytes] = set()
-    for number, call in enumerate(calls):
+    seen: set[tuple[int, int]] = set()
+    changes = 0
+    for call in calls:
         told = acknowledgement(call)
         where = "the decision is told" if told else disk.take(call)
+        changes += bool(where)
         acknowledged |= {told} - {""}
-        for state in STATES if where else ():
-            held = list(flatten(disk.root, state))
-            mark = hashlib.sha256(repr((held, sorted(acknowledged))).encode()).digest()
-            if state != "whole" and mark not in seen:
+        for name, state in STATES.items() if where else ():
+            mark = (fingerprint(disk.root, state), len(acknowledged))
+            if mark not in seen:
                 seen.add(mark)
-                yield f"call {number}, after {call.name} {where}", state, held, set(acknowledged)
+                yield changes, f"change {changes}, after {call.name} {where}", name, disk, set(acknowledged)
 
 
-def materialise(place: Path, held: list[tuple[str, bytes | None, int]]) -> None:
+def materialise(place: Path, disk: Disk, state: State) -> None:
     """Make the folder anew as a state has it."""
     shutil.rmtree(place)
     place.mkdir()
-    for path, data, mode in held:
+    for path, entry in walk(disk.root, state):
         target = place / path.lstrip("/")
-        if data is None:
+        if isinstance(entry, Folder):
             target.mkdir()
+            mode = entry.mode
         else:
+            data, mode = entry.content(state.keep(entry.changes))
             target.write_bytes(data)
         target.chmod(mode)
 
@@ -359,16 +394,17 @@ def replay(ground: Ground, limit: int | None = None, jobs: int = 2, piece: slice
     """Record one admission and look at every state that a power loss may leave, or at `limit` of them, spread evenly."""
 
     def work(index: int) -> list[tuple[str, str, list[str]]]:
-        # Each job records for itself: the store names its folders, so a state is looked at where it was recorded.
+        # Each job records for itself, because the store names its folders; it looks at every so manieth change.
         place = ground.fresh(f"power-{index}")
         calls = record(ground, place)
         _require_explained(ground, place, calls)
-        total = sum(1 for _ in points(ground, place, calls))
-        wanted = set(spread(list(range(total)), limit if limit is None else min(limit, total))[piece][index::jobs])
+        mine = [number for number, point in enumerate(points(ground, place, calls)) if point[0] % jobs == index]
+        share = None if limit is None else min(len(mine), (limit + jobs - 1 - index) // jobs)
+        wanted = set(spread(mine, share)[piece])
         done = []
-        for number, (where, state, held, acknowledged) in enumerate(points(ground, place, calls)):
+        for number, (_, where, state, disk, acknowledged) in enumerate(points(ground, place, calls)):
             if number in wanted:
-                materialise(place, held)
+                materialise(place, disk, STATES[state])
                 known, problems = check(place, ground, acknowledged)
                 outcome = "with" if known > len(ground.acknowledged) else "without"
                 done.append((f"{ground.name}, {where}, {state}", f"{outcome} the decision", problems))

@@ -88,7 +88,7 @@ def _read(envelope: bytes) -> _Envelope:
     if len(envelope) > LIMIT_BYTES:
         raise MalformedArtifactError(f"an envelope of {len(envelope)} bytes; the limit is {LIMIT_BYTES}")
     try:
-        read = msgspec.json.decode(envelope, type=_Envelope)
+        read = wire.decoder(_Envelope).decode(envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise MalformedArtifactError(f"not an envelope: {clip(str(problem))}") from problem
     signers = {signature.keyid for signature in read.signatures}

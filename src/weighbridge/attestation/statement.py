@@ -152,7 +152,7 @@ def _statement(name: str, digest: str, kind: str, word: Any) -> bytes:
 
 def _parse(payload: bytes) -> _Statement:
     try:
-        statement = msgspec.json.decode(payload, type=_Statement)
+        statement = wire.decoder(_Statement).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise MalformedArtifactError(f"not an in-toto statement: {clip(str(problem))}") from problem
     if statement.type != STATEMENT:

@@ -13,7 +13,15 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
-from weighbridge.formats.headers.text_kinds import SAYS, TextKind, is_json_named, kind_of, looks_like_json
+from weighbridge.formats.headers.text_kinds import (
+    SAYS,
+    TextKind,
+    binary_suffix,
+    is_json_named,
+    kind_of,
+    looks_like_json,
+    missing_content,
+)
 from weighbridge.formats.headers.text_scan import TextScan, scan_text
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -52,7 +60,9 @@ def sniff(source: Source) -> Match:
 def read(source: Source) -> Reading:
     """Examine one text file."""
     if not source.size_bytes:
-        return Reading(spans=(), findings=(_structure(source, Outcome.PASS, Severity.INFO, "an empty file"),))
+        is_missed = bool(missing_content(source.path))
+        outcome, severity = (Outcome.UNKNOWN, Severity.HIGH) if is_missed else (Outcome.PASS, Severity.INFO)
+        return Reading(spans=(), findings=(_structure(source, outcome, severity, "an empty file"),))
     scan = scan_text(source, is_thorough=True)
     reader = _Reader(source, scan)
     if scan.bad_offset is not None:
@@ -101,6 +111,9 @@ class _Reader:
         """Examine by kind and conclude."""
         words = f"{SAYS[self.kind]}, {self.source.size_bytes:,} bytes, {self.scan.encoding}"
         structure = _structure(self.source, Outcome.PASS, Severity.INFO, words)
+        if self.kind is not TextKind.LFS_POINTER and (suffix := binary_suffix(self.source.path)):
+            message = f"text stands in a file named {suffix}: it is cut off, an error page, or not what its name says"
+            self.defects.add("text.misnamed", message, "line 1", grade=UNJUDGED, excerpt=self.head)
         match self.kind:
             case TextKind.LFS_POINTER:
                 message = "a git-LFS pointer stands where the file itself should be: the real bytes are missing"
@@ -229,7 +242,7 @@ FORMAT = Format(
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),
-        *("text.yaml", "text.template", "code.on-load"),
+        *("text.yaml", "text.template", "text.misnamed", "code.on-load"),
     ),
     references=(
         "https://www.rfc-editor.org/rfc/rfc8259",

@@ -13,6 +13,7 @@ import msgspec
 
 from weighbridge.errors import HostileInputError, HubError, ModelNotFoundError, UsageError
 from weighbridge.hubs.access.contract import Hub, HubAccess
+from weighbridge.registry import wire
 from weighbridge.registry.hashing import Footprint
 from weighbridge.registry.intake import Intake
 from weighbridge.vocabulary import ModelRef, clip
@@ -153,7 +154,7 @@ def _read_manifest(store: _Store, name: str) -> bytes:
 
 def _layers(data: bytes, name: str) -> list[tuple[str, _Layer, str]]:
     try:
-        manifest = msgspec.json.decode(data, type=_OllamaManifest)
+        manifest = wire.decoder(_OllamaManifest).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise HostileInputError(
             f"the manifest of {clip(name)} is not one of ollama: {clip(str(problem))}", subject=clip(name)

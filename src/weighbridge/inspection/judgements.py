@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.headers.text_kinds import missing_content
 from weighbridge.formats.reading.contract import Format, Match
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, account
@@ -163,9 +164,14 @@ def not_examined(path: str, reason: str) -> tuple[Finding, ...]:
 
 
 def empty(path: str) -> tuple[Finding, ...]:
-    """What is said of a file without bytes."""
+    """What is said of a file without bytes: nothing is wrong with it, unless its name promises content."""
+    evidence = (Evidence(artifact=path),)
+    text = f"an empty file stands where its name promises {missing_content(path)}"
+    missing = Finding(
+        check=RECOGNISED, outcome=Outcome.UNKNOWN, severity=Severity.HIGH, message=text, evidence=evidence
+    )
     return (
-        _passed(RECOGNISED, "an empty file", path),
+        missing if missing_content(path) else _passed(RECOGNISED, "an empty file", path),
         _passed(ACCOUNTED, "0 bytes; 0 unexplained", path),
         _passed(ON_LOAD, "an empty file holds no code", path),
     )

@@ -160,7 +160,8 @@ class Cell:
         beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         self._jobs.settimeout(self._limits.wall_s)
         sent = self._jobs.sendmsg([message], beside)
-        self._jobs.sendall(message[sent:])
+        if sent < len(message):  # sending nothing would fail where the child has died of the message already
+            self._jobs.sendall(message[sent:])
         return len(message)
 
     def _await_start(self) -> Confinement:

@@ -15,6 +15,7 @@ from weighbridge.policy.bounded_yaml import read_mapping, refuse_unknown_keys
 from weighbridge.policy.examination import compile_policy
 from weighbridge.policy.sketches import RuleTest, read_test
 from weighbridge.policy.uses import read_use
+from weighbridge.registry import wire
 from weighbridge.vocabulary import Policy, Rule, UseContext, clip
 
 _DOCUMENT_KEYS = ("name", "version", "valid_days", "rules")
@@ -128,7 +129,7 @@ def _refuse_twins(ids: list[str], subject: str) -> None:
 
 def _convert(raw: dict[str, Any], kind: type[W], *, where: str, subject: str) -> W:
     try:
-        return msgspec.convert(raw, kind)
+        return wire.convert(kind, raw)
     except msgspec.ValidationError as problem:
         remedy = "`weighbridge policy explain` shows rules that are right."
         raise PolicyError(f"{where}: {clip(str(problem))}", subject=subject, remedy=remedy) from problem

@@ -10,6 +10,7 @@ import msgspec
 from weighbridge.errors import PolicyError
 from weighbridge.policy.bounded_yaml import refuse_unknown_keys
 from weighbridge.policy.uses import read_use
+from weighbridge.registry import wire
 from weighbridge.vocabulary import (
     Artifact,
     ByteAccount,
@@ -85,7 +86,7 @@ def read_test(raw: Any, *, rule: str, position: int) -> RuleTest:
             known = (field.name for field in fields(Header))
             refuse_unknown_keys(header, known, where=f"{where}, header", subject=rule, refusal=PolicyError)
     try:
-        sketch = msgspec.convert({key: value for key, value in raw.items() if key != "use"}, _TestSketch)
+        sketch = wire.convert(_TestSketch, {key: value for key, value in raw.items() if key != "use"})
         findings = tuple(_finding(entry) for entry in sketch.findings)
     except (msgspec.ValidationError, ValueError) as problem:
         remedy = "A test has `name`, `expect` and `findings` with `check`, `outcome` and, for a failure, `severity`."

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from weighbridge.policy.bounded_yaml import Refusal, refuse_unknown_keys
+from weighbridge.registry import wire
 from weighbridge.vocabulary import Answer, UseContext, clip
 
 _WORDS = {True: Answer.YES.value, False: Answer.NO.value}
@@ -24,6 +25,6 @@ def read_use(raw: Any, *, where: str, subject: str, refusal: Refusal) -> UseCont
     refuse_unknown_keys(raw, (f.name for f in fields(UseContext)), where=where, subject=subject, refusal=refusal)
     plain = {key: _WORDS[value] if isinstance(value, bool) else value for key, value in raw.items()}
     try:
-        return msgspec.convert(plain, UseContext)
+        return wire.convert(UseContext, plain)
     except msgspec.ValidationError as problem:
         raise refusal(f"{where}: {clip(str(problem))}", subject=subject, remedy="Correct that field.") from problem

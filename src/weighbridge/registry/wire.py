@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,6 +13,10 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.vocabulary import Dossier, Manifest
 
 W = TypeVar("W")
+
+_MAKING = threading.Lock()
+"""msgspec 0.22 crashes the interpreter where two threads work out the fields of the same dataclass at once."""
+_DECODERS: dict[object, Any] = {}
 
 
 def encode(word: object) -> bytes:
@@ -26,9 +31,28 @@ def decode(kind: type[W], data: bytes) -> W:
         MalformedArtifactError: the bytes are not JSON of this word.
     """
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise MalformedArtifactError(f"not a {kind.__name__}: {problem}") from problem
+
+
+def decoder(kind: type[W]) -> msgspec.json.Decoder[W]:
+    """The decoder of a word, made once; decoding with it is safe in any thread."""
+    with _MAKING:
+        if kind not in _DECODERS:
+            _DECODERS[kind] = msgspec.json.Decoder(kind)
+        made: msgspec.json.Decoder[W] = _DECODERS[kind]
+        return made
+
+
+def convert(kind: type[W], value: object) -> W:
+    """A word from dicts, lists, strings and numbers, checking every type.
+
+    Raises:
+        msgspec.ValidationError: they are not this word.
+    """
+    decoder(kind)
+    return msgspec.convert(value, kind)
 
 
 def plain(word: object) -> Any:

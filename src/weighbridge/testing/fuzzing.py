@@ -58,7 +58,8 @@ def check(data: bytes, path: str, *, oracle: Oracle | None = None, may_be_clean:
     The laws: an answer, whatever the bytes; it is about this file and accounts for each of its bytes once; it says what the
     file is, where its bytes went and whether loading it runs code; no reader broke; it took below CPU_LIMIT_S (measured
     twice before that counts: the first may have met a garbage collection) and MEMORY_LIMIT_BYTES; and it is clean only
-    where `may_be_clean` and the oracle takes the file too.
+    where `may_be_clean` and the oracle takes the file too. Nothing but MemoryError may be raised; anything else comes out
+    of here as it is.
     """
     trial = _check_once(data, path)
     if trial.cpu_s > CPU_LIMIT_S:
@@ -83,10 +84,6 @@ def _check_once(data: bytes, path: str) -> Trial:
         except MemoryError:
             took_s = time.process_time() - started
             problem = f"it needed more than {MEMORY_LIMIT_BYTES >> 20} MiB"
-            return Trial(problems=(problem,), is_clean=False, cpu_s=took_s)
-        except Exception as raised:  # noqa: BLE001  # the law under test: nothing comes out of an examination but an answer
-            took_s = time.process_time() - started
-            problem = f"it raised {type(raised).__name__}: {raised}"
             return Trial(problems=(problem,), is_clean=False, cpu_s=took_s)
         took_s = time.process_time() - started
     try:

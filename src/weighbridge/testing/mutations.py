@@ -7,7 +7,9 @@ import json
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from weighbridge.testing.models import with_header
@@ -36,9 +38,13 @@ def mutate(data: bytes, rng: Random, donors: Sequence[bytes]) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 5))):
         change = rng.choice(_MUTATIONS)
         repack = rng.choice((None, *_REPACKS)) if rng.random() < 0.5 else None
-        changed = repack(data, lambda part, change=change: change(part, rng, donors), rng) if repack else None
+        changed = repack(data, partial(_apply, change, rng, donors), rng) if repack else None
         data = (change(data, rng, donors) if changed is None else changed)[:SIZE_LIMIT_BYTES]
     return data
+
+
+def _apply(change: Mutation, rng: Random, donors: Sequence[bytes], data: bytes) -> bytes:
+    return change(data, rng, donors)
 
 
 def _flip(data: bytes, rng: Random, _donors: Sequence[bytes]) -> bytes:
@@ -157,12 +163,18 @@ def _in_entry(data: bytes, change: Change, rng: Random) -> bytes | None:
     return with_header(text, data[8 + size :]) if is_header else text
 
 
+_BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OverflowError, MemoryError),
+    *(NotImplementedError, RuntimeError, OSError),
+)
+
+
 def _in_member(data: bytes, change: Change, rng: Random) -> bytes | None:
     """Change one member of a zip, its name or its bytes, and write the archive again with right checksums and offsets."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [Entry(name=info.filename, data=archive.read(info)) for info in archive.infolist()[:64]]
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, OSError, struct.error):
+    except _BROKEN_ZIP:
         return None
     if not entries:
         return None

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from pathlib import PurePosixPath
 
-from weighbridge.formats.headers.tables import TEXT_NAMES, TEXT_SUFFIXES
+from weighbridge.formats.headers.tables import BINARY_SUFFIXES, TEXT_NAMES, TEXT_SUFFIXES
 
 
 class TextKind(Enum):
@@ -66,3 +66,14 @@ def kind_of(path: str, head: bytes, tail: bytes, size_bytes: int) -> TextKind:
 def is_json_named(path: str) -> bool:
     """Whether the name promises one JSON document."""
     return path.lower().endswith((".json", ".ipynb"))
+
+
+def binary_suffix(path: str) -> str:
+    """The suffix of a name that promises something other than text; empty where it does not."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return suffix if suffix in BINARY_SUFFIXES else ""
+
+
+def missing_content(path: str) -> str:
+    """What an empty file of this name should hold: its suffix where no loader takes nothing for it, else empty."""
+    return PurePosixPath(path).suffix.lower() if is_json_named(path) else binary_suffix(path)

@@ -16,6 +16,16 @@ from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Sequ
 
 _DTYPE = re.compile(r"[<>|=]?([?biufcSUVOMm])([0-9]{0,9})\Z")
 _FLEXIBLE = "SUV"
+_ITEM_BYTES = {
+    **dict.fromkeys("?b", (1,)),
+    **dict.fromkeys("iu", (1, 2, 4, 8)),
+    **dict.fromkeys("OMm", (8,)),
+    "f": (2, 4, 8, 16),
+    "c": (8, 16, 32),
+}
+"""The item sizes that numpy has, by the letter of a dtype of fixed size."""
+_ORDERS = ("<", ">", "|", "=")
+_DTYPE_VERSIONS, _ARRAY_VERSIONS = (1, 2, 3, 4), (1,)
 _FIELD_LIMIT = 1000
 _OBJECT_FLAGS = 0x07
 """numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE and NPY_ITEM_IS_POINTER: items are references, not numbers."""
@@ -76,6 +86,8 @@ def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     if found is None:
         return Refusal(message="makes a numpy dtype that is not a plain type")
     letter, digits = found.groups()
+    if digits and int(digits) not in _ITEM_BYTES.get(letter, (int(digits),)):
+        return Refusal(message="makes a numpy dtype of a size that numpy does not have")
     size = int(digits or 1) * (4 if letter == "U" else 1) if digits or letter == "?" else -1
     return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
 
@@ -84,9 +96,12 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     dtype = target.facts
     if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
-    _version, order, inner, names, fields, size, alignment, flags = state[:8]
-    if order.__class__ is not str or any(part.__class__ is not int for part in (size, alignment, flags)):
+    version, order, inner, names, fields, size, alignment, flags = state[:8]
+    numbers = (version, size, alignment, flags)
+    if order.__class__ is not str or any(part.__class__ is not int for part in numbers):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
+    if version not in _DTYPE_VERSIONS or order not in _ORDERS:
+        return Refusal(message="gives a numpy dtype a state of unknown version or byte order")
     if dtype.is_fixed:
         return _lies("changes a numpy dtype that is already in use")
     dtype.is_fixed = True
@@ -165,7 +180,9 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
 def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
-    _version, shape, dtype, _is_fortran, raw = state
+    version, shape, dtype, _is_fortran, raw = state
+    if version.__class__ is not int or version not in _ARRAY_VERSIONS:
+        return Refusal(message="gives a numpy array a state of unknown version")
     if not _is_shape(shape):
         return Refusal(message="gives a numpy array an impossible shape")
     if dtype.__class__ is not Obj or not isinstance(dtype.facts, Dtype):

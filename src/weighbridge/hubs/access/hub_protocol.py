@@ -18,6 +18,7 @@ import msgspec
 from weighbridge.errors import AccessDeniedError, HostileInputError, HubError, ModelNotFoundError, UsageError
 from weighbridge.hubs.access.contract import HubAccess
 from weighbridge.hubs.access.http_client import http_library, is_loopback
+from weighbridge.registry import wire
 from weighbridge.registry.names import refuse_hostile_names
 from weighbridge.vocabulary import clip
 
@@ -230,7 +231,7 @@ def _parse(reply: Any, url: str) -> _Info:
         if len(body) > LISTING_LIMIT_BYTES:
             raise HostileInputError(f"the answer of {clip(url)} is over {LISTING_LIMIT_BYTES} bytes", subject=clip(url))
     try:
-        return msgspec.json.decode(bytes(body), type=_Info)
+        return wire.decoder(_Info).decode(bytes(body))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise HubError(
             f"{clip(url)} does not answer as a hub does: {clip(str(problem))}",

@@ -1,0 +1,161 @@
+"""What real loaders say about a file that weighbridge calls clean. Each gives an empty text, or why the loader would not take it.
+
+None shares code with the readers: safetensors and zip are read by the packages of that name, pickles by Python's own
+unpickler in a forked child, GGUF by a short parser after the reference implementation (tests/fuzz/gguf_loader.py).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import zipfile
+from pathlib import PurePosixPath
+from typing import Any
+
+from tests.fuzz.gguf_loader import load_gguf
+from tests.fuzz.unpickling import Storage, unpickle
+from weighbridge.testing.fuzzing import Oracle
+
+
+def load_safetensors(data: bytes, _path: str) -> str:
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        deserialize(data)
+    except SafetensorError as problem:
+        return f"safetensors refuses it: {problem}"
+    return ""
+
+
+def load_pickles(data: bytes, _path: str) -> str:
+    """Every stream, and nothing but zeros behind the last one."""
+    outcome = unpickle(data, streams=None)
+    if outcome.problem:
+        return outcome.problem
+    return "" if not data[outcome.end :].strip(b"\0") else f"bytes stand behind the stream, from {outcome.end} on"
+
+
+def load_torch_legacy(data: bytes, _path: str) -> str:
+    """torch.serialization._legacy_load: five pickles, then each storage with the number of its elements before it."""
+    outcome = unpickle(data, streams=5, persistent_parts=6)
+    if outcome.problem:
+        return outcome.problem
+    position, known = outcome.end, {storage.key: storage for storage in outcome.storages}
+    keys = outcome.last
+    if not isinstance(keys, list) or not all(key in known for key in keys) or len(set(keys)) != len(known):
+        return "the list of storages is not that of the storages"
+    for key in keys:
+        storage = known[key]
+        count = int.from_bytes(data[position : position + 8], "little", signed=True)
+        position += 8 + storage.size_bytes
+        if count != storage.count or position > len(data):
+            return f"storage {key} has not the size that it claims"
+    return "" if not data[position:].strip(b"\0") else "bytes stand behind the last storage"
+
+
+def load_torch_zip(data: bytes, _path: str) -> str:
+    """Python's zipfile reads every member with its checksum (torch leaves that of a storage unchecked); data.pkl loads."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _load_members(archive)
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        struct.error,
+    ) as problem:
+        return f"zipfile refuses it: {type(problem).__name__}: {problem}"
+
+
+def _load_members(archive: zipfile.ZipFile) -> str:
+    infos = {info.filename: info for info in archive.infolist()}
+    if len(infos) != len(archive.infolist()):
+        return "two members have one name"
+    prefix = archive.infolist()[0].filename.split("/", 1)[0]
+    for name, info in infos.items():
+        if name.startswith(f"{prefix}/data/"):
+            archive.open(info).close()  # reads the local header
+        else:
+            archive.read(info)
+    if f"{prefix}/data.pkl" not in infos:
+        return "it holds no data.pkl"
+    outcome = unpickle(archive.read(f"{prefix}/data.pkl"), streams=1, persistent_parts=5)
+    for storage in outcome.storages:
+        info = infos.get(f"{prefix}/data/{storage.key}")
+        if info is None or info.file_size < storage.size_bytes:
+            return f"storage {storage.key} is missing or too short"
+    return outcome.problem
+
+
+def load_text(data: bytes, path: str) -> str:
+    """Text decodes; JSON is read by Python, no key twice; and who takes it for a pickle calls nothing by that."""
+    try:
+        text = _decoded(data)
+    except UnicodeDecodeError as problem:
+        return f"it is not text: {problem}"
+    if re.search("[\x00-\x08\x0e-\x1f]", text):
+        return "it holds control characters"
+    if path.endswith(".json") and (problem := _json_problem(text)):
+        return problem
+    ran = unpickle(data, streams=1).ran
+    return f"as a pickle it runs {ran}" if ran else ""
+
+
+def _decoded(data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
+
+
+def _json_problem(text: str) -> str:
+    def take(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise ValueError("a key stands twice")
+        if any(key in ("auto_map", "trust_remote_code") and value for key, value in pairs):
+            raise ValueError("it asks for foreign code")
+        return dict(pairs)
+
+    try:
+        json.loads(text, object_pairs_hook=take)
+    except (ValueError, RecursionError) as problem:
+        return f"json refuses it: {problem}"
+    return ""
+
+
+LOADERS: dict[str, Oracle] = {
+    "safetensors": load_safetensors,
+    "gguf": load_gguf,
+    "pickle": load_pickles,
+    "torch_legacy": load_torch_legacy,
+    "torch_zip": load_torch_zip,
+    "text": load_text,
+}
+
+
+def loader_of(path: str) -> Oracle:
+    """What opens a file of this name; the content decides where the name leaves it open, as torch.load does."""
+    suffix = PurePosixPath(path).suffix
+    by_suffix: dict[str, Oracle] = {
+        ".safetensors": load_safetensors,
+        ".gguf": load_gguf,
+        ".pkl": load_pickles,
+        ".bin": load_torch,
+        ".pt": load_torch,
+    }
+    return by_suffix.get(suffix, load_text)
+
+
+def load_torch(data: bytes, path: str) -> str:
+    """torch.load: the archive format where the file starts like a zip, else a row of pickles; both are tried here."""
+    if data[:2] == b"PK":
+        return load_torch_zip(data, path)
+    problem = load_torch_legacy(data, path)
+    return problem and load_pickles(data, path)
+
+
+__all__ = ["LOADERS", "Storage", "load_torch", "loader_of"]
