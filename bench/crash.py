@@ -1,12 +1,12 @@
 """What an admission leaves behind when it is killed, when a write fails, and when the power goes.
 
-    .venv/bin/python bench/crash.py [--points 1000] [--errors [N]] [--power [N]] [--slice K/N] [--jobs 2]
+    .venv/bin/python bench/crash.py [--points 1000] [--errors [N]] [--power [N]] [--full [N]] [--slice K/N] [--jobs 2]
 
 Kill: one process has everything imported and forks a child that admits a tiny model, once into a store and once where there
 is none; strace attaches to the child and sends SIGKILL at the Nth write, fsync, rename … of each kind, for every N, over
 repeated runs until --points are done. Errors: the same places answer ENOSPC or EIO once. Power: the writes of one admission
 are recorded with their bytes, and after every single one the folder is made anew as a disk may hold it where whatever no
-fsync followed is dropped, cut or out of order. After each, the store is opened again and asked: is every acknowledged
+fsync followed is dropped, cut or out of order. Full: the disk has room for one page more each time. After each, the store is opened again and asked: is every acknowledged
 decision there and valid, is any there twice or by half, is any blob or evidence left that nothing refers to, does the next
 admission succeed. Needs strace. Exits 1 when anything is not as it should be.
 """
@@ -22,13 +22,25 @@ sys.path[:] = [*(entry for entry in sys.path if entry != HERE), HERE]
 
 import argparse
 import re
-import shutil
 import time
 
-from crash_ground import Ground, Tally, acknowledged_by, admit, check, run_points, spread, temporary_folder, traced
+from crash_ground import (
+    Ground,
+    NoTracing,
+    Tally,
+    acknowledged_by,
+    admit,
+    check,
+    run_points,
+    spread,
+    temporary_folder,
+    traced,
+)
 
 OURS = re.compile(r"(RegistryError|LogUnavailableError|TamperedError|SigningError|JailError|HubError): ")
 RANDOM = re.compile(r"(?<=[./-])[a-z0-9_]{8}(?=\.part)|\b(?:[0-9]+-)*[0-9a-f]{12,}(?:-[0-9a-f]+)*|/dev/shm/[^/]+")
+MISSING = 77
+"""The exit code where this machine lacks what is needed."""
 SHOWN = 4
 """So many of the places that have one problem in common are named."""
 
@@ -98,6 +110,11 @@ def report(title: str, tally: Tally, began: float) -> bool:
     return not tally.problems
 
 
+def limit(number: int) -> int | None:
+    """An option that may go without its number, which then means all."""
+    return number if number > 0 else None
+
+
 def main() -> int:
     options = argparse.ArgumentParser()
     options.add_argument("--points", type=int, default=1000, help="so many kill points")
@@ -105,33 +122,45 @@ def main() -> int:
         "--errors", type=int, nargs="?", const=-1, default=0, metavar="N", help="every write fails once"
     )
     options.add_argument("--power", type=int, nargs="?", const=-1, default=0, metavar="N", help="replay a power loss")
+    options.add_argument("--full", type=int, nargs="?", const=-1, default=0, metavar="N", help="fill the disk")
     options.add_argument("--slice", default="1/1", metavar="K/N", help="only every Nth of the points, from the Kth")
     options.add_argument("--jobs", type=int, default=2)
     args = options.parse_args()
-    if shutil.which("strace") is None:
-        print("strace is not installed")
-        return 2
+    if args.points or args.errors or args.power:
+        try:
+            traced(lambda _: None, ["-o", "/dev/null"])
+        except NoTracing as problem:
+            print(problem)
+            return MISSING
     first, step = (int(number) for number in args.slice.split("/"))
     piece = slice(first - 1, None, step)
     held = True
     with temporary_folder() as folder:
         grounds = [Ground(Path(folder) / "into a store"), Ground(Path(folder) / "into nothing", founded=False)]
-        for ground in grounds:
+        for ground in grounds if args.points or args.errors else ():
             print(f"one admission {ground.name} makes {ground.counts.total()} such calls: {dict(ground.counts)}")
         if args.points:
             began = time.monotonic()
             held &= report("kill", kill(grounds, args.points, args.jobs, piece), began)
         if args.errors:
             began = time.monotonic()
-            held &= report("errors", fail(grounds, args.errors if args.errors > 0 else None, args.jobs, piece), began)
+            held &= report("errors", fail(grounds, limit(args.errors), args.jobs, piece), began)
         if args.power:
             from power_loss import replay
 
             grounds.append(Ground(Path(folder) / "past the page cache", weights=(17 << 20) // 4))
             for ground in grounds:
                 began = time.monotonic()
-                limit = args.power if args.power > 0 else None
-                held &= report("power", replay(ground, limit, args.jobs, piece), began)
+                held &= report("power", replay(ground, limit(args.power), args.jobs, piece), began)
+        if args.full:
+            from full_disk import NoMount, fill
+
+            began = time.monotonic()
+            try:
+                held &= report("full", fill(Path(folder) / "onto a full disk", limit(args.full), piece), began)
+            except NoMount as problem:
+                print(f"full     not tried: {problem}")
+                return MISSING
     return 0 if held else 1
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 WRITES = (
@@ -36,6 +37,10 @@ Told = dict[str, object]
 
 Tell = Callable[[Told], None]
 Work = Callable[[Tell], object]
+
+
+class NoTracing(Exception):  # noqa: N818  # it says what this machine does not have
+    """Nothing can be traced here."""
 
 
 @dataclass
@@ -142,7 +147,13 @@ def forked(work: Work) -> Told:
 
 
 def traced(work: Work, options: list[str]) -> Told:
-    """Run `work` in a forked child with strace attached to it."""
+    """Run `work` in a forked child with strace attached to it.
+
+    Raises:
+        NoTracing: strace is not there, or the kernel does not let it trace.
+    """
+    if shutil.which("strace") is None:
+        raise NoTracing("strace is not installed")
     pid, out = child(work, stopped=True)
     os.waitpid(pid, os.WUNTRACED)
     tracer = subprocess.Popen(["strace", "-qq", "-p", str(pid), *options], stderr=subprocess.PIPE, text=True)
@@ -150,7 +161,8 @@ def traced(work: Work, options: list[str]) -> Told:
     while not re.search(r"TracerPid:\t[1-9]", Path(f"/proc/{pid}/status").read_text()):
         if time.monotonic() > deadline or tracer.poll() is not None:
             os.kill(pid, signal.SIGKILL)
-            raise SystemExit(f"strace does not attach: {tracer.stderr.read() if tracer.stderr else ''}")
+            said = tracer.stderr.read() if tracer.stderr else ""
+            raise NoTracing(f"the kernel ptrace permission for strace is missing: {said}")
         time.sleep(0.002)
     os.kill(pid, signal.SIGCONT)
     told = finish(pid, out)
@@ -168,8 +180,7 @@ def _let_anyone_trace() -> None:
 class Ground:
     """A store with one acknowledged decision, or no store at all, and a model to admit into it.
 
-    `base` holds `home` and `copies`; `acknowledged` is what was decided there; `counts` says how often an undisturbed
-    admission of `model` makes each call.
+    `base` holds `home` and `copies`; `acknowledged` is what was decided there.
     """
 
     def __init__(self, folder: Path, *, founded: bool = True, weights: int = 4) -> None:
@@ -182,7 +193,6 @@ class Ground:
         if founded:
             # In this process, so that whatever an admission imports is there before anything is forked.
             self.acknowledged.add(admit(self.base, write_model(folder / "first", "a.weight")))
-        self.counts = self._count()
 
     def fresh(self, name: str) -> Path:
         """A copy of the store to begin from."""
@@ -197,7 +207,9 @@ class Ground:
             for number in range(1, times + 1):
                 yield call, number
 
-    def _count(self) -> Counter[str]:
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often an undisturbed admission of `model` makes each call."""
         place, log = self.fresh("count"), self.folder / "count.strace"
         told = traced(lambda tell: admit(place, self.model, tell), ["-o", str(log), "-e", f"trace={','.join(WRITES)}"])
         if "done" not in told:

@@ -248,9 +248,10 @@ class Disk:
             raise SystemExit(f"the recording does not explain {sorted(wrong)[:5]}")
 
     def open(self, call: Call, path: str) -> bool:
+        self._positions[str(call.result)] = 0
+        if not path:
+            return False  # the place itself
         entries, name = self.above(path)
-        descriptor = str(call.result)
-        self._positions[descriptor] = 0
         if name in entries:
             file = entries[name]
             if "O_TRUNC" in call.flags() and isinstance(file, File):

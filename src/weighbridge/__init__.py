@@ -19,17 +19,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weighbridge.vocabulary import Decision, Dossier, UseContext, Verdict
+from weighbridge.vocabulary import Decision, Dossier, UseContext, Verdict, Waiver
 
 if TYPE_CHECKING:
     from weighbridge.admission.installation import Installation
     from weighbridge.admission.verification import Report
 
-__all__ = ["Decision", "Dossier", "UseContext", "Verdict", "admit", "inspect", "path", "verify", "why"]
+__all__ = [
+    "Decision",
+    "Dossier",
+    "UseContext",
+    "Verdict",
+    "Waiver",
+    "admit",
+    "approve",
+    "decisions",
+    "inspect",
+    "path",
+    "replay",
+    "show",
+    "verify",
+    "waive",
+    "why",
+]
+
+
+Reference = str | Path
+"""A folder or file, `hf:ORG/NAME@REVISION`, `ollama:NAME:TAG`; where something was decided also a digest or its beginning."""
 
 
 def admit(
-    reference: str,
+    reference: Reference,
     *,
     use: UseContext | None = None,
     policy: str | Path | None = None,
@@ -57,51 +77,118 @@ def admit(
 
     with _installation(home, writable=True) as house:
         rules = house.policy(Path(policy) if policy else None)
-        return admit_model(parse_reference(reference), use=use or UseContext(), policy=rules, house=house, again=again)
+        ref = parse_reference(str(reference), house.hubs.found)
+        return admit_model(ref, use=use or UseContext(), policy=rules, house=house, again=again)
 
 
-def inspect(reference: str, *, home: str | Path | None = None) -> Dossier:
+def inspect(reference: Reference, *, home: str | Path | None = None) -> Dossier:
     """Examine a model's files and return everything known about them; nothing is decided or recorded."""
     from weighbridge.admission.examination import inspect as inspect_files
     from weighbridge.hubs.access.references import parse_reference
 
     with _installation(home) as house:
-        return inspect_files(parse_reference(reference), house=house)
+        return inspect_files(parse_reference(str(reference), house.hubs.found), house=house)
 
 
-def path(reference: str, *, home: str | Path | None = None) -> Path:
+def path(reference: Reference, *, use: UseContext | None = None, home: str | Path | None = None) -> Path:
     """A verified, read-only path holding exactly the admitted bytes of a model.
 
     Raises:
-        UsageError: there is no decision, it is not an admission, it has expired, or the bytes changed.
+        UsageError: there is no decision that stands, it is not an admission, or the bytes changed.
     """
     from weighbridge.admission.loading import open_path
-    from weighbridge.admission.recall import recall
+    from weighbridge.admission.recall import Which, recall
     from weighbridge.errors import UsageError
 
-    with _installation(home, writable=True) as house:
-        allowed = open_path(house, recall(house, reference))
+    with _installation(home) as house:
+        allowed = open_path(house, recall(house, str(reference), Which(use=use)))
     if allowed.path is None:
-        raise UsageError(allowed.reason, subject=reference, remedy=allowed.remedy)
+        raise UsageError(allowed.reason, subject=str(reference), remedy=allowed.remedy)
     return allowed.path
 
 
-def why(reference: str, *, home: str | Path | None = None) -> Decision:
+def why(reference: Reference, *, use: UseContext | None = None, home: str | Path | None = None) -> Decision:
     """The decision that stands for a model: its reasons name rule, findings and the shortest way to yes."""
-    from weighbridge.admission.recall import recall
+    from weighbridge.admission.recall import Which, recall
 
     with _installation(home) as house:
-        return recall(house, reference).decision
+        return recall(house, str(reference), Which(use=use)).decision
 
 
-def verify(reference: str, *, checkpoint: str | Path | None = None, home: str | Path | None = None) -> Report:
-    """Check a decision's signature, its place in the log, its evidence and the model's bytes."""
-    from weighbridge.admission.recall import recall
-    from weighbridge.admission.verification import verify_decision
+def show(reference: Reference, *, use: UseContext | None = None, home: str | Path | None = None) -> Dossier:
+    """The dossier that a decision rests on."""
+    from weighbridge.admission.recall import Which, read_dossier, recall
 
     with _installation(home) as house:
-        kept = Path(checkpoint) if checkpoint else None
-        return verify_decision(house, recall(house, reference), checkpoint=kept, key=None)
+        return read_dossier(house, recall(house, str(reference), Which(use=use)))
+
+
+def decisions(*, superseded: bool = False, home: str | Path | None = None) -> dict[str, Decision]:
+    """The decisions of this installation by digest, the newest first; those that stand, or with `superseded` all."""
+    from weighbridge.admission.recall import recall_all
+
+    with _installation(home) as house:
+        return {known.digest: known.decision for known in recall_all(house, superseded=superseded)}
+
+
+def approve(reference: Reference, *, by: str, reason: str, home: str | Path | None = None) -> Decision:
+    """Sign a person's yes to the decision that stands, and decide again with it.
+
+    Raises:
+        UsageError: it is no referral, has expired, or the approver is the owner of the use.
+    """
+    from weighbridge.admission.exceptions import approve as approve_decision
+    from weighbridge.admission.recall import recall
+
+    with _installation(home, writable=True) as house:
+        return approve_decision(house, recall(house, str(reference)), by=by, reason=reason)
+
+
+def waive(  # what a waiver says
+    rule: str,
+    reference: Reference,
+    *,
+    by: str,
+    reason: str,
+    until: datetime,
+    control: str = "",
+    home: str | Path | None = None,
+) -> Waiver:
+    """Sign an exception to one rule for the model and use of the decision that stands; `until` at most 180 days ahead.
+
+    Raises:
+        UsageError: the rule cannot be waived, the end is out of range, or the one who signs is the owner of the use.
+    """
+    from weighbridge.admission.exceptions import Exemption
+    from weighbridge.admission.exceptions import waive as waive_rule
+    from weighbridge.admission.recall import recall
+
+    asked = Exemption(rule=rule, reason=reason, control=control, by=by, until=until, every_use=False)
+    with _installation(home, writable=True) as house:
+        return waive_rule(house, recall(house, str(reference)), asked)[1]
+
+
+def verify(
+    reference: Reference | None = None, *, checkpoint: str | Path | None = None, home: str | Path | None = None
+) -> Report:
+    """Check a decision's signature, its place in the log, its evidence and the model's bytes; without one, the whole store."""
+    from weighbridge.admission.recall import recall
+    from weighbridge.admission.verification import verify_decision, verify_installation
+
+    kept = Path(checkpoint) if checkpoint else None
+    with _installation(home) as house:
+        if reference is None:
+            return verify_installation(house, checkpoint=kept, key=None)
+        return verify_decision(house, recall(house, str(reference)), checkpoint=kept, key=None)
+
+
+def replay(reference: Reference, *, home: str | Path | None = None) -> bool:
+    """Whether deciding again from the kept evidence gives the same statement, byte for byte."""
+    from weighbridge.admission.recall import recall
+    from weighbridge.admission.replaying import replay as replay_decision
+
+    with _installation(home) as house:
+        return replay_decision(house, recall(house, str(reference))).is_equal
 
 
 def _installation(home: str | Path | None, *, writable: bool = False) -> Installation:

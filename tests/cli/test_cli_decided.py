@@ -106,6 +106,9 @@ def test_yesterdays_database_is_told_by_a_checkpoint_kept_elsewhere(
     assert command("verify", "--checkpoint", str(newest)).code == 0
     shutil.rmtree(data_folder)
     shutil.copytree(tmp_path / "yesterday", data_folder)
+    assert command("verify").code == 1
+    assert command("admit", str(odd)).code == 4
+    monkeypatch.delenv("WEIGHBRIDGE_CHECKPOINTS")
     assert command("verify").code == 0
     assert command("verify", "--checkpoint", str(newest)).code == 1
     assert command("verify", str(model), "--checkpoint", str(newest)).code == 1

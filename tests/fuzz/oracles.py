@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
-from tests.fuzz.unpickling import Storage, unpickle
+from tests.fuzz.unpickling import unpickle
 from weighbridge.testing.fuzzing import Oracle
 
 
@@ -32,7 +32,7 @@ def load_safetensors(data: bytes, _path: str) -> str:
 def load_pickles(data: bytes, _path: str) -> str:
     """Every stream, and nothing but zeros behind the last one."""
     outcome = unpickle(data, streams=None)
-    if outcome.problem:
+    if outcome.problem or outcome.is_refused:
         return outcome.problem
     return "" if not data[outcome.end :].strip(b"\0") else f"bytes stand behind the stream, from {outcome.end} on"
 
@@ -40,7 +40,7 @@ def load_pickles(data: bytes, _path: str) -> str:
 def load_torch_legacy(data: bytes, _path: str) -> str:
     """torch.serialization._legacy_load: five pickles, then each storage with the number of its elements before it."""
     outcome = unpickle(data, streams=5, persistent_parts=6)
-    if outcome.problem:
+    if outcome.problem or outcome.is_refused:
         return outcome.problem
     position, known = outcome.end, {storage.key: storage for storage in outcome.storages}
     keys = outcome.last
@@ -127,12 +127,20 @@ def _json_problem(text: str) -> str:
     return ""
 
 
+def load_torch(data: bytes, path: str) -> str:
+    """torch.load: the archive format where the file starts like a zip, else a row of pickles; both are tried here."""
+    if data[:2] == b"PK":
+        return load_torch_zip(data, path)
+    problem = load_torch_legacy(data, path)
+    return problem and load_pickles(data, path)
+
+
 LOADERS: dict[str, Oracle] = {
     "safetensors": load_safetensors,
     "gguf": load_gguf,
     "pickle": load_pickles,
-    "torch_legacy": load_torch_legacy,
-    "torch_zip": load_torch_zip,
+    "torch_legacy": load_torch,
+    "torch_zip": load_torch,
     "text": load_text,
 }
 
@@ -148,14 +156,3 @@ def loader_of(path: str) -> Oracle:
         ".pt": load_torch,
     }
     return by_suffix.get(suffix, load_text)
-
-
-def load_torch(data: bytes, path: str) -> str:
-    """torch.load: the archive format where the file starts like a zip, else a row of pickles; both are tried here."""
-    if data[:2] == b"PK":
-        return load_torch_zip(data, path)
-    problem = load_torch_legacy(data, path)
-    return problem and load_pickles(data, path)
-
-
-__all__ = ["LOADERS", "Storage", "load_torch", "loader_of"]

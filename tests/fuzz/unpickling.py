@@ -12,6 +12,7 @@ import os
 import pickle
 import resource
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -50,6 +51,17 @@ _ALLOWED = {
 }
 """All that is ever imported for a stream, and before it is looked at."""
 
+_VALUES = {
+    "datetime": "datetime time date timedelta timezone",
+    "decimal": "Decimal",
+    "uuid": "SafeUUID",
+    "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath",
+    "builtins": "complex range slice bytearray",
+    "collections": "deque",
+    "_codecs": "encode",
+}
+"""Constructors of values, which refuse some: a thirteenth month. That ends the loading and does nothing, so no reader looks for it."""
+
 _RENAMED = {
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
@@ -80,9 +92,23 @@ _DTYPES = {"float", "float16", "float32", "float64", "bfloat16", "int8", "int16"
 @cache
 def _known() -> dict[tuple[str, str], Any]:
     homes = {module: import_module(module) for module in _ALLOWED}
-    return {
-        (module, name): getattr(homes[module], name) for module, names in _ALLOWED.items() for name in names.split()
-    }
+    known = {(home, name): getattr(homes[home], name) for home, names in _ALLOWED.items() for name in names.split()}
+    values = [(home, name) for home, names in _VALUES.items() for name in names.split()]
+    return {**known, **{key: _refusing(known[key]) for key in values}}
+
+
+class _RefusedValueError(Exception):
+    pass
+
+
+def _refusing(make: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        try:
+            return make(*arguments)
+        except (TypeError, ValueError, ArithmeticError) as problem:
+            raise _RefusedValueError(str(problem)) from problem
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -94,9 +120,13 @@ class Storage:
 
 @dataclass
 class Unpickled:
-    """`problem`: why the stream cannot be loaded, or what loading would do. `ran`: what it called, however it ended."""
+    """`problem`: why the stream cannot be loaded, or what loading would do. `ran`: what it called, however it ended.
+
+    `is_refused`: one of its values is none; nothing else is wrong with what was loaded up to there.
+    """
 
     problem: str = ""
+    is_refused: bool = False
     ran: str = ""
     end: int = 0
     storages: list[Storage] = field(default_factory=list)
@@ -203,6 +233,7 @@ def _load(data: bytes, streams: int | None, parts: int) -> Unpickled:
         if is_watching and (event.startswith(_WATCHED) or event in _WATCHED_ALONE):
             seen.append(f"{event} {str(arguments)[:80]}")
 
+    warnings.simplefilter("ignore")
     sys.addaudithook(watch)
     outcome = Unpickled()
     file = io.BytesIO(data)
@@ -214,11 +245,15 @@ def _load(data: bytes, streams: int | None, parts: int) -> Unpickled:
         loader.storages, loader.parts = outcome.storages, parts if streams != 5 or done == 3 else 0
         try:
             value = loader.load()
+        except _RefusedValueError:
+            outcome.is_refused = True
+            break
         except (Exception, RecursionError) as problem:
             outcome.problem = f"an unpickler refuses it: {type(problem).__name__}: {str(problem)[:200]}"
-        outcome.end = file.tell()
-        if loader.outside:
-            outcome.problem = f"an unpickler imports {loader.outside}"
+        finally:
+            outcome.end = file.tell()
+            if loader.outside:
+                outcome.problem = f"an unpickler imports {loader.outside}"
         if outcome.problem:
             break
         outcome.last = value if streams == 5 and done == 4 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import stat
 from datetime import UTC, datetime
 
@@ -110,13 +111,43 @@ def test_a_missing_key_or_a_folder_is_refused(tmp_path):
 
 
 def test_a_key_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "keys").mkdir(mode=0o700)
+
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(SigningError, match="No space left"):
+    with pytest.raises(SigningError, match="No space left") as refused:
         SigningKey.load_or_create(tmp_path / "keys")
-    assert [path.name for path in (tmp_path / "keys").iterdir()] == [".lock"]
+    assert refused.value.remedy
+    assert [path.name for path in (tmp_path / "keys").iterdir()] in ([], [".lock"])
+
+
+def test_every_folder_above_a_key_is_on_the_disk_before_the_key_is_used(tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+
+    def note(descriptor):
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", note)
+    folder = tmp_path / "data" / "weighbridge" / "keys"
+    made = SigningKey.load_or_create(folder)
+    above = [str(place) for place in (tmp_path, tmp_path / "data", tmp_path / "data" / "weighbridge", folder)]
+    assert [place for place in dict.fromkeys(synced) if place in above] == above
+    assert synced[-1] == str(folder)
+    synced.clear()
+    assert SigningKey.load_or_create(folder).key_id == made.key_id
+    assert synced == [str(folder)]
+
+
+def test_what_a_killed_process_left_of_a_key_is_deleted(tmp_path):
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    (folder / f".{keys.KEY_FILE}.x.part").write_bytes(b"half a secret")
+    SigningKey.load_or_create(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", keys.KEY_FILE]
 
 
 def _make(folder, barrier, results):
@@ -153,7 +184,7 @@ def test_rotation_keeps_the_old_public_key_and_leads_to_the_new_one(tmp_path):
     assert all(_mode(path) == 0o600 for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("step", range(1, 8))
+@pytest.mark.parametrize("step", range(1, 10))
 def test_an_interrupted_rotation_is_finished_by_the_next(tmp_path, monkeypatch, step):
     folder = tmp_path / "keys"
     first = SigningKey.load_or_create(folder)
@@ -167,11 +198,11 @@ def test_an_interrupted_rotation_is_finished_by_the_next(tmp_path, monkeypatch, 
     with pytest.raises(KeyboardInterrupt):
         rotate_key(folder, now=NOW)
     monkeypatch.undo()
-    is_done = step == 7
+    is_done = step == 9
     assert (SigningKey.load_or_create(folder).key_id != first.key_id) is is_done
     begun = folder / keys.NEXT_KEY_FILE
     expected = SigningKey.load(begun).key_id if begun.exists() else None
-    assert (expected is not None) is (1 < step < 7)
+    assert (expected is not None) is (2 < step < 9)
     last = rotate_key(folder, now=NOW)
     assert expected in (None, last.key_id)
     chain = follow_rotations(first.public_key, read_rotations(folder))

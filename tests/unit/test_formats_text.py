@@ -194,6 +194,21 @@ def test_a_pointer_is_no_model() -> None:
     assert answers(read(pointer, "model.safetensors"))["text.lfs-pointer"] == UNJUDGED
 
 
+@pytest.mark.parametrize("path", ["pytorch_model.bin", "model.safetensors", "a/B.GGUF", "state.pkl", "logo.png"])
+@pytest.mark.parametrize("data", ["GG", "<html>404 Not Found</html>"])
+def test_text_under_the_name_of_something_else_is_not_judged(path: str, data: str) -> None:
+    assert answers(read(data, path))["text.misnamed"] == (Outcome.UNKNOWN, Severity.HIGH)
+    assert "text.misnamed" not in answers(read(data, "README.md"))
+
+
+@pytest.mark.parametrize(
+    ("path", "outcome"),
+    [("model.bin", Outcome.UNKNOWN), ("config.json", Outcome.UNKNOWN), (".gitkeep", Outcome.PASS), ("a.py", Outcome.PASS)],
+)
+def test_an_empty_file_is_sound_where_its_name_promises_nothing(path: str, outcome: Outcome) -> None:
+    assert answers(read(b"", path))["text.structure"][0] is outcome
+
+
 @pytest.mark.parametrize(("path", "data"), [("modeling.py", "import os\n"), ("run", "#!/bin/sh\n"), ("a.ipynb", "{}")])
 def test_carried_code_is_told(path: str, data: str) -> None:
     assert answers(read(data, path))["text.code-carried"] == (Outcome.NOT_APPLICABLE, Severity.INFO)

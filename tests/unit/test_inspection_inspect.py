@@ -53,22 +53,27 @@ def outcomes(inspection: Inspection, path: str) -> dict[str, Outcome]:
 
 def test_a_clean_model(jail: Jail, folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(safetensors())
-    (folder / "empty.bin").write_bytes(b"")
+    (folder / ".gitkeep").write_bytes(b"")
     seen: list[tuple[str, int, int]] = []
     model = weigh(folder)
     inspection = inspect_model(model, jail=jail, on_file=lambda *call: seen.append(call))
-    assert seen == [("empty.bin", 1, 2), ("model.safetensors", 2, 2)]
+    assert seen == [(".gitkeep", 1, 2), ("model.safetensors", 2, 2)]
     assert {f.outcome for f in inspection.findings} == {Outcome.PASS}
     assert inspection.unread == ()
     by_path = {artifact.path: artifact for artifact in inspection.artifacts}
     size = len(safetensors())
     assert by_path["model.safetensors"].account == ByteAccount(header_bytes=size - 8, tensor_bytes=8)
     assert by_path["model.safetensors"].sha256 == model.manifest.entries[1].sha256
-    assert (by_path["empty.bin"].format, by_path["empty.bin"].account) == ("empty", ByteAccount())
+    assert (by_path[".gitkeep"].format, by_path[".gitkeep"].account) == ("empty", ByteAccount())
     assert {tool.name for tool in inspection.tools} == {"format.safetensors", "inspection", "jail", "weighbridge"}
     [isolation] = [tool.version for tool in inspection.tools if tool.name == "jail"]
     assert isolation == str(jail.isolation)
     assert [header.path for header in inspection.headers] == ["model.safetensors"]
+
+
+def test_an_empty_file_where_weights_should_be_is_not_clean(jail: Jail, folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+    assert outcomes(inspect_model(weigh(folder), jail=jail), "model.safetensors")["format.recognised"] is Outcome.UNKNOWN
 
 
 def test_a_header_only_look_works_the_same(jail: Jail, folder: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 
 from tests import policy_cases as cases
 from tests.policy_cases import CLEAN, finding
-from weighbridge.policy.expressions import VARIABLES
 from weighbridge.policy.inputs import finding_value, input_schema, input_values
+from weighbridge.policy.variables import VARIABLES
 from weighbridge.vocabulary import (
     Answer,
     Fact,

@@ -13,7 +13,8 @@ import pytest
 from weighbridge.errors import RegistryError
 from weighbridge.registry.leases import read_leases
 from weighbridge.registry.processes import is_gone, read_process, this_process
-from weighbridge.testing.filled_store import open_store
+from weighbridge.registry.records import timestamp
+from weighbridge.testing.filled_store import NOON, open_store
 
 RACER = """
 import sys, threading
@@ -102,6 +103,18 @@ def test_two_threads_of_a_process_are_two_owners(tmp_path):
             pytest.fail("two hold it")
         with registry.lease("another model", timeout_s=0):
             pass
+
+
+def test_who_waits_is_told_once_for_whom(tmp_path):
+    told = []
+    with open_store(tmp_path / "store") as registry:
+        with registry.lease("one model", timeout_s=0.05, on_wait=told.append):
+            waiting = registry.lease("one model", timeout_s=2.0, on_wait=told.append)
+            with pytest.raises(RegistryError, match="has been working"), waiting:
+                pytest.fail("two hold it")
+        with registry.lease("one model", timeout_s=0, on_wait=told.append):
+            pass
+    assert told == [f"process {os.getpid()} has been working on one model since {timestamp(NOON)}"]
 
 
 def test_a_process_is_told_from_its_successors():

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from weighbridge.errors import RegistryError, TamperedError
-from weighbridge.registry.locks import exclusive_lock, shared_lock
+from weighbridge.registry.locks import exclusive_lock, exclusive_lock_if_free, shared_lock
 from weighbridge.registry.recovery import Freed, Keep, collect_garbage, find_left_overs, recover
 from weighbridge.registry.store import Registry
 from weighbridge.testing.filled_store import NOON, Seal, add_model, decide, draft_decision, open_store
@@ -96,7 +96,6 @@ def test_garbage_is_what_no_decision_needs(tmp_path):
     ("keep", "names"),
     [
         (Keep.DECIDED, {"admitted", "refused", "expired", "replaced"}),
-        (Keep.STANDING, {"admitted", "refused", "replaced"}),
         (Keep.ADMITTED, {"admitted"}),
     ],
 )
@@ -117,6 +116,23 @@ def test_what_is_kept_can_be_chosen(tmp_path, keep, names):
         assert set(registry.blobs.list()) == {blobs[name] for name in names}
         assert len(list(registry.evidence.list())) > 20
         assert registry.query_decisions()
+
+
+def test_what_is_cleared_beside_is_cleared_under_the_lock(tmp_path):
+    root = tmp_path / "store"
+    asked = []
+
+    def clear():
+        with exclusive_lock_if_free(root) as held:
+            asked.append(held)
+
+    with open_store(root) as registry:
+        decide(registry, "acme/kept")
+        assert collect_garbage(root, now=NOON, under_lock=clear).busy
+    collect_garbage(root, now=NOON, dry_run=True, under_lock=clear)
+    assert asked == []
+    collect_garbage(root, now=NOON, under_lock=clear)
+    assert asked == [False]
 
 
 def test_nothing_is_deleted_on_the_word_of_yesterdays_database(tmp_path):

@@ -13,8 +13,10 @@ import pytest
 from weighbridge.errors import RegistryError, SigningError, UsageError
 from weighbridge.registry import merkle, wire
 from weighbridge.registry.queries import DecisionFilter
+from weighbridge.registry.rebuilding import rebuild
 from weighbridge.registry.records import RecordedEvent
 from weighbridge.registry.store import Registry
+from weighbridge.registry.verification import verify_store
 from weighbridge.testing import filled_store
 from weighbridge.testing.filled_store import NOON, Seal, decide, digest_of, draft_decision, fill, open_store
 from weighbridge.vocabulary import Verdict
@@ -90,6 +92,61 @@ def test_waivers_approvals_and_events_have_their_lines_in_the_log(tmp_path):
         assert kinds == ["decision", "decision", "waiver", "approval", "key.rotated"]
         assert not filled_store.waive(registry, row.subject).is_fresh
         assert not filled_store.approve(registry, row.decision).is_fresh
+
+
+def test_another_name_of_a_model_is_recorded_once_while_it_points_there(tmp_path):
+    root = tmp_path / "store"
+    with open_store(root) as registry:
+        first, second = draft_decision(registry, "acme/tiny"), draft_decision(registry, "acme/other")
+        registry.record_decision(first)
+        registry.record_decision(second)
+        standing = registry.record_name("local:acme/tiny", first.subject)
+        assert (standing.is_fresh, standing.log_index, standing.digest) == (False, 0, first.subject)
+        named = registry.record_name("hub:acme/tiny", first.subject)
+        assert (named.is_fresh, named.log_index) == (True, 2)
+        assert not registry.record_name("hub:acme/tiny", first.subject).is_fresh
+        assert registry.record_name("hub:acme/tiny", second.subject).is_fresh
+        assert registry.record_name("hub:acme/tiny", first.subject).is_fresh
+        pointed = [label.subject for label in registry.query_labels("hub:acme/tiny")]
+        assert pointed == [first.subject, second.subject, first.subject]
+        assert registry.read_entry(2).kind == "name"
+        assert registry.read_checkpoint().size == 5
+        with pytest.raises(RegistryError, match="manifest"):
+            registry.record_name("hub:acme/tiny", digest_of("a model that nobody decided on"))
+        with pytest.raises(UsageError, match="empty"):
+            registry.record_name("", first.subject)
+        before = registry.query_labels()
+    with Registry.open(root, clock=lambda: NOON) as registry:
+        assert verify_store(registry, readers=Seal().readers).problems == ()
+        with pytest.raises(RegistryError, match="reading only"):
+            registry.record_name("hub:acme/third", first.subject)
+    rebuild(root, readers=Seal().readers, now=NOON)
+    with Registry.open(root, clock=lambda: NOON) as registry:
+        assert registry.query_labels() == before
+
+
+def test_many_who_record_one_name_at_once_record_it_once(tmp_path):
+    fresh: list[bool] = []
+    with open_store(tmp_path / "store") as registry:
+        subject = draft_decision(registry, "acme/tiny").subject
+
+        def record():
+            fresh.append(registry.record_name("hub:acme/tiny", subject).is_fresh)
+
+        threads = [threading.Thread(target=record) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(fresh) == [False] * 7 + [True]
+        assert registry.read_checkpoint().size == 1
+
+
+def test_a_record_of_an_event_without_a_reference_is_still_read():
+    data = wire.canonical(RecordedEvent(kind="key.rotated", digest=digest_of("x"), at=NOON))
+    plain = json.loads(data)
+    del plain["reference"]
+    assert wire.decode(RecordedEvent, json.dumps(plain).encode()) == wire.decode(RecordedEvent, data)
 
 
 def test_every_entry_is_provably_in_the_log_that_was_signed(tmp_path):

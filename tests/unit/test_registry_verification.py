@@ -18,11 +18,10 @@ from weighbridge.registry.store import Registry
 from weighbridge.registry.tables import INDEX_TABLES, TRIGGERS
 from weighbridge.registry.verification import NO_CHECKPOINT, Verification, verify_store
 from weighbridge.testing.filled_store import NOON, Seal, decide, draft_decision, fill, open_store
+from weighbridge.testing.store_changes import Vandal, find_missed
 from weighbridge.vocabulary import Verdict
 
 MUTATIONS = int(os.environ.get("WEIGHBRIDGE_MUTATIONS", "500"))
-LOG_COLUMNS = {"log_entry": ("entry", "leaf_hash"), "checkpoint": ("root_hash", "frontier", "note")}
-KEYS = {"log_entry": "log_index", "checkpoint": "size"}
 
 
 def verify(root: Path, checkpoint: str | None = None, seal: Seal | None = None) -> Verification:
@@ -157,160 +156,12 @@ def test_a_database_of_noise_is_a_problem_and_not_an_exception(root):
     assert not answer.is_sound
 
 
-class Vandal:
-    """Makes one random change of content and undoes it."""
-
-    def __init__(self, root: Path, seed: int) -> None:
-        self.root = root
-        self.random = random.Random(seed)
-        self.database = root / "registry.sqlite"
-        self.pristine = self.database.read_bytes()
-        self.files = [
-            path for part in ("evidence", "log") for path in sorted((root / part).rglob("*")) if path.is_file()
-        ]
-        self.undo: dict[Path, bytes] = {}
-
-    def strike(self) -> str:
-        """Change something and say what."""
-        acts = (
-            self.flip_in_file,
-            self.delete_file,
-            self.swap_files,
-            self.cut_file,
-            self.flip_in_row,
-            self.delete_row,
-            self.swap_rows,
-            self.change_type,
-            self.change_index_row,
-            self.delete_index_row,
-            self.repeat_index_row,
-        )
-        return self.random.choice(acts)()
-
-    def restore(self) -> None:
-        for path, data in self.undo.items():
-            path.write_bytes(data)
-        self.undo.clear()
-        self.database.write_bytes(self.pristine)
-
-    def write(self, path: Path, data: bytes) -> None:
-        self.undo.setdefault(path, path.read_bytes())
-        path.write_bytes(data)
-
-    def flipped(self, data: bytes) -> bytes:
-        changed = bytearray(data)
-        changed[self.random.randrange(len(changed))] ^= self.random.randrange(1, 256)
-        return bytes(changed)
-
-    def flip_in_file(self) -> str:
-        path = self.random.choice(self.files)
-        self.write(path, self.flipped(path.read_bytes()))
-        return f"flipped a byte of {path}"
-
-    def cut_file(self) -> str:
-        path = self.random.choice(self.files)
-        data = path.read_bytes()
-        self.write(path, data[: self.random.randrange(len(data))])
-        return f"cut {path}"
-
-    def delete_file(self) -> str:
-        path = self.random.choice(self.files)
-        self.undo[path] = path.read_bytes()
-        path.unlink()
-        return f"deleted {path}"
-
-    def swap_files(self) -> str:
-        one, other = self.random.sample(self.files, 2)
-        first, second = one.read_bytes(), other.read_bytes()
-        if first == second:
-            return self.flip_in_file()
-        self.write(one, second)
-        self.write(other, first)
-        return f"swapped {one} and {other}"
-
-    def run(self, *statements: tuple[str, tuple]) -> None:
-        with closing(sqlite3.connect(self.database, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous=OFF")
-            connection.execute("BEGIN")
-            for name in TRIGGERS:
-                connection.execute(f"DROP TRIGGER {name}")
-            for statement, values in statements:
-                assert connection.execute(statement, values).rowcount == 1, statement
-            for statement in TRIGGERS.values():
-                connection.execute(statement)
-            connection.execute("COMMIT")
-
-    def ask(self, statement: str) -> list[tuple]:
-        with closing(sqlite3.connect(self.database)) as connection:
-            return connection.execute(statement).fetchall()
-
-    def log_cell(self) -> tuple[str, str, int, object]:
-        table = self.random.choice(list(LOG_COLUMNS))
-        column = self.random.choice(LOG_COLUMNS[table])
-        key, value = self.random.choice(self.ask(f"SELECT {KEYS[table]}, {column} FROM {table}"))
-        return table, column, key, value
-
-    def flip_in_row(self) -> str:
-        table, column, key, value = self.log_cell()
-        if isinstance(value, str):
-            changed: object = self.flipped(value.encode()).decode("latin-1")
-        else:
-            changed = self.flipped(value)
-        self.run((f"UPDATE {table} SET {column} = ? WHERE {KEYS[table]} = ?", (changed, key)))
-        return f"flipped a byte of {table}.{column} {key}"
-
-    def change_type(self) -> str:
-        table, column, key, value = self.log_cell()
-        other = value.encode() if isinstance(value, str) else value.decode("latin-1")
-        self.run((f"UPDATE {table} SET {column} = ? WHERE {KEYS[table]} = ?", (other, key)))
-        return f"changed the type of {table}.{column} {key}"
-
-    def delete_row(self) -> str:
-        table, _, key, _ = self.log_cell()
-        self.run((f"DELETE FROM {table} WHERE {KEYS[table]} = ?", (key,)))
-        return f"deleted {table} {key}"
-
-    def swap_rows(self) -> str:
-        table = self.random.choice(list(LOG_COLUMNS))
-        columns, key = LOG_COLUMNS[table], KEYS[table]
-        one, other = self.random.sample(self.ask(f"SELECT {key}, {', '.join(columns)} FROM {table}"), 2)
-        change = f"UPDATE {table} SET {', '.join(f'{column} = ?' for column in columns)} WHERE {key} = ?"
-        self.run((change, (*other[1:], one[0])), (change, (*one[1:], other[0])))
-        return f"swapped {table} {one[0]} and {other[0]}"
-
-    def index_row(self) -> tuple[str, int, list[str], tuple]:
-        table = self.random.choice(INDEX_TABLES)
-        columns = [column.name for column in table.columns]
-        names = ", ".join(f'"{name}"' for name in columns)
-        row = self.random.choice(self.ask(f"SELECT rowid, {names} FROM {table.name}"))
-        return table.name, row[0], columns, row[1:]
-
-    def change_index_row(self) -> str:
-        table, rowid, columns, row = self.index_row()
-        place = self.random.randrange(len(columns))
-        value = row[place] + 1000 if isinstance(row[place], int) else f"{row[place]}x"
-        self.run((f'UPDATE {table} SET "{columns[place]}" = ? WHERE rowid = ?', (value, rowid)))
-        return f"changed {table}.{columns[place]} {rowid}"
-
-    def delete_index_row(self) -> str:
-        table, rowid, _, _ = self.index_row()
-        self.run((f"DELETE FROM {table} WHERE rowid = ?", (rowid,)))
-        return f"deleted {table} {rowid}"
-
-    def repeat_index_row(self) -> str:
-        table, _, columns, row = self.index_row()
-        unique = [f"{value}y" if isinstance(value, str) else value + 2000 for value in row]
-        self.run((f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", tuple(unique)))
-        return f"added a row to {table}"
-
-
 def test_random_changes_of_content_are_all_found(root):
-    vandal = Vandal(root, seed=20261121)
-    missed = []
-    for _ in range(MUTATIONS):
-        what = vandal.strike()
-        if verify(root).is_sound:
-            missed.append(what)
-        vandal.restore()
-    assert missed == []
+    vandal = Vandal(root, random.Random(20261121))
+    assert find_missed(vandal, lambda: verify(root).is_sound, MUTATIONS) == []
     assert verify(root).is_sound
+
+
+def test_a_verification_that_sees_nothing_misses_everything(root):
+    vandal = Vandal(root, random.Random(1))
+    assert len(find_missed(vandal, lambda: True, 5)) == 5

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from weighbridge.admission.decision import Grounds, decide, idempotency_key
 from weighbridge.admission.examination import examine
-from weighbridge.admission.exceptions import standing_approvals, standing_waivers
+from weighbridge.admission.exceptions import standing_exceptions, standing_waivers
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recording import read_recorded, record
 from weighbridge.admission.staging import QUIET, Watch, label_of, stage
-from weighbridge.vocabulary import Approval, Decision, ModelRef, Policy, UseContext, Waiver
+from weighbridge.registry.queries import DecisionFilter, DecisionRow
+from weighbridge.vocabulary import Decision, ModelRef, Policy, UseContext
 
 
 def admit(
@@ -36,13 +37,13 @@ def admit(
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)
         with house.registry.lease(key):
             standing = None if again else house.registry.find_decision(key)
-            if standing:
+            if standing and _is_latest(house, standing):
+                _name(house, model.root, pinned, ref)
                 return read_recorded(house, standing.decision)
             grounds = Grounds(dossier=examine(model, house=house, watch=watch), policy=policy, use=use)
-            approvals = standing_approvals(house, grounds)
-            decision = decide(grounds, waivers=waivers, approvals=approvals, now=house.now())
-            exceptions: list[Waiver | Approval] = [*waivers.values(), *approvals.values()]
-            return record(
+            exceptions = standing_exceptions(house, grounds, waivers)
+            decision = decide(grounds, exceptions, house.now())
+            recorded = record(
                 house,
                 decision,
                 grounds,
@@ -50,5 +51,20 @@ def admit(
                 reference=label_of(pinned),
                 key=key,
                 manifest=model.manifest,
-                again=again,
+                again=again or standing is not None,
             )
+            _name(house, model.root, ref)
+            return recorded
+
+
+def _is_latest(house: Installation, known: DecisionRow) -> bool:
+    """Whether no later decision, under other waivers or check versions, answered the same question."""
+    same = DecisionFilter(subject=known.subject, use=known.use, policy=known.policy)
+    return house.registry.query_decisions(same)[-1].decision == known.decision
+
+
+def _name(house: Installation, subject: str, *refs: ModelRef) -> None:
+    """Keep the names a model was asked for by. A branch is kept as it was typed; it may point elsewhere tomorrow."""
+    for ref in refs:
+        if ref.hub == "local" or ref.revision:
+            house.registry.record_name(label_of(ref), subject)

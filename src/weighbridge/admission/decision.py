@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from weighbridge.inspection.inspect import required_versions
@@ -24,6 +24,18 @@ class Grounds:
     use: UseContext
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exceptions:
+    """What people signed that bears on a decision, by digest, every signature checked.
+
+    `approved` are the earlier decisions that the approvals speak of: an approval ends with the decision it names.
+    """
+
+    waivers: Mapping[str, Waiver] = field(default_factory=dict)
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
+    approved: Mapping[str, Decision] = field(default_factory=dict)
+
+
 def idempotency_key(root: str, *, policy: Policy, use: UseContext, waivers: Mapping[str, Waiver]) -> str:
     """What makes two admissions the same: root, policy, use, waiver set and the versions of the checks."""
     parts = {
@@ -37,27 +49,30 @@ def idempotency_key(root: str, *, policy: Policy, use: UseContext, waivers: Mapp
     return wire.digest(parts)
 
 
-def weigh_up(
-    grounds: Grounds, *, waivers: Mapping[str, Waiver], approvals: Mapping[str, Approval], now: datetime
-) -> Judgement:
-    """The judgement on these grounds, rule by rule. `waivers` and `approvals` are by digest, their signatures checked."""
+def weigh_up(grounds: Grounds, exceptions: Exceptions, now: datetime) -> Judgement:
+    """The judgement on these grounds, rule by rule."""
     return judge(
-        grounds.dossier, grounds.policy, grounds.use, waivers=waivers, approvals=approvals, facts=FACTS, now=now
+        grounds.dossier,
+        grounds.policy,
+        grounds.use,
+        waivers=exceptions.waivers,
+        approvals=exceptions.approvals,
+        approvals_end=min((earlier.expires_at for earlier in exceptions.approved.values()), default=None),
+        facts=FACTS,
+        now=now,
     )
 
 
-def decide(
-    grounds: Grounds, *, waivers: Mapping[str, Waiver], approvals: Mapping[str, Approval], now: datetime
-) -> Decision:
+def decide(grounds: Grounds, exceptions: Exceptions, now: datetime) -> Decision:
     """Judge, and name everything the judgement rests on."""
-    judgement = weigh_up(grounds, waivers=waivers, approvals=approvals, now=now)
+    judgement = weigh_up(grounds, exceptions, now)
     return Decision(
         subject=grounds.dossier.subject,
         dossier=wire.dossier_digest(grounds.dossier),
         policy=wire.digest(grounds.policy),
         use=wire.digest(grounds.use),
-        waivers=tuple(sorted(waivers)),
-        approvals=tuple(sorted(approvals)),
+        waivers=tuple(sorted(exceptions.waivers)),
+        approvals=tuple(sorted(exceptions.approvals)),
         facts=wire.digest(FACTS),
         engine=ENGINE,
         verdict=judgement.verdict,

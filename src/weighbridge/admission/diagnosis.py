@@ -44,6 +44,9 @@ def diagnose(house: Installation) -> tuple[Diagnosis, ...]:
     for part, look in parts:
         try:
             answers += look(house)
+        except OSError as problem:
+            message = f"{problem.filename or part}: {problem.strerror}"
+            answers.append(Diagnosis(part=part, outcome=Outcome.FAIL, message=message, remedy="set WEIGHBRIDGE_HOME"))
         except WeighbridgeError as problem:
             answers.append(Diagnosis(part=part, outcome=Outcome.FAIL, message=problem.message, remedy=problem.remedy))
     return tuple(answers)

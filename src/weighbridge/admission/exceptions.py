@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
+from unicodedata import normalize
 
-from weighbridge.admission.decision import Grounds, decide
+from weighbridge.admission.decision import Exceptions, Grounds, decide
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recall import Recalled, read_grounds, read_manifest
-from weighbridge.admission.recording import record
+from weighbridge.admission.recording import read_recorded, record
 from weighbridge.attestation.dsse import IN_TOTO, sign_payload, verify_envelope
 from weighbridge.attestation.rotation import read_rotations
 from weighbridge.attestation.rotation import rotate_key as rotate_key_file
 from weighbridge.attestation.statement import approval_statement, read_approval, read_waiver, waiver_statement
 from weighbridge.errors import SigningError, UsageError
+from weighbridge.policy.floor import LAWS, WAIVABLE
 from weighbridge.policy.judgement import WAIVER_DAYS, waiver_holds
 from weighbridge.registry import wire
 from weighbridge.registry.queries import DecisionFilter
@@ -47,15 +49,18 @@ def standing_waivers(house: Installation, *, subject: str, use: UseContext) -> d
     return {key: waiver for key, waiver in signed.items() if waiver_holds(waiver, subject=subject, use=named, now=now)}
 
 
-def standing_approvals(house: Installation, grounds: Grounds) -> dict[str, Approval]:
-    """Approvals of earlier decisions on the very same dossier, policy and use, by digest, their signatures checked."""
+def standing_exceptions(house: Installation, grounds: Grounds, waivers: dict[str, Waiver]) -> Exceptions:
+    """`waivers`, and the approvals of earlier decisions on the very same dossier, policy and use that have not expired."""
     shown = wire.dossier_digest(grounds.dossier)
     same = DecisionFilter(
         subject=grounds.dossier.subject, policy=wire.digest(grounds.policy), use=wire.digest(grounds.use), latest=False
     )
     earlier = house.registry.query_decisions(same)
-    rows = [row for made in earlier if made.dossier == shown for row in house.registry.query_approvals(made.decision)]
-    return {row.approval: _open(house, row.envelope, read_approval) for row in rows}
+    bound = {made.decision: made for made in earlier if made.dossier == shown and made.expires_at > house.now()}
+    rows = [row for decision in bound for row in house.registry.query_approvals(decision)]
+    approvals = {row.approval: _open(house, row.envelope, read_approval) for row in rows}
+    approved = {one.decision: read_recorded(house, one.decision) for one in approvals.values()}
+    return Exceptions(waivers=waivers, approvals=approvals, approved=approved)
 
 
 def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, Waiver]:
@@ -121,8 +126,13 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
     digest = hashlib.sha256(payload).hexdigest()
     with house.registry.lease(known.key):
         waivers = standing_waivers(house, subject=decision.subject, use=grounds.use)
-        approvals = standing_approvals(house, grounds) | {digest: approval}
-        again = decide(grounds, waivers=waivers, approvals=approvals, now=now)
+        given = standing_exceptions(house, grounds, waivers)
+        exceptions = replace(
+            given,
+            approvals={**given.approvals, digest: approval},
+            approved={**given.approved, known.digest: decision},
+        )
+        again = decide(grounds, exceptions, now)
         if again.verdict is decision.verdict:
             raise UsageError(
                 f"an approval does not lift what stands in the way: {again.reasons[0].rule}"
@@ -139,7 +149,7 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
             house,
             again,
             grounds,
-            exceptions=(*waivers.values(), *approvals.values()),
+            exceptions=exceptions,
             reference=known.reference,
             key=known.key,
             manifest=read_manifest(house, decision),
@@ -177,12 +187,21 @@ def _open(house: Installation, envelope: str, read: Callable[[bytes], S]) -> S:
 def _refuse_self_service(by: str, use: UseContext) -> None:
     if not by.strip():
         raise UsageError("nobody is named", remedy="--by NAME")
-    if by.strip().casefold() == use.owner.strip().casefold():
+    if _folded(by) == _folded(use.owner):
         raise UsageError(f"{by} asked for this model and cannot be the one who lets it through", subject=by)
 
 
+def _folded(name: str) -> str:
+    """A name without what the eye does not see: width, case and spaces."""
+    return "".join(normalize("NFKC", name).casefold().split())
+
+
 def _refuse_unknown_rule(rule: str, decision: Decision, policy: Policy) -> None:
-    known = {one.id for one in policy.rules} | {reason.rule for reason in decision.reasons}
+    if rule in LAWS and rule not in WAIVABLE:
+        raise UsageError(
+            f"nobody can waive {rule}", subject=rule, remedy=f"see: weighbridge why {decision.subject[:16]}"
+        )
+    known = {one.id for one in policy.rules} | set(WAIVABLE)
     if rule not in known:
         raise UsageError(
             f"the policy {policy.name}@{policy.version} has no rule {rule!r}",

@@ -44,14 +44,18 @@ class Settings:
         """Settings from the environment; `home` wins over WEIGHBRIDGE_HOME."""
         import platformdirs
 
-        chosen = home or Path(environment.get("WEIGHBRIDGE_HOME") or platformdirs.user_data_dir("weighbridge"))
+        named = environment.get("WEIGHBRIDGE_HOME")
         copies = environment.get("WEIGHBRIDGE_CHECKPOINTS", "")
-        return cls(
-            home=chosen.expanduser().absolute(),
-            key_file=_path(environment.get("WEIGHBRIDGE_KEY")),
-            policy_file=_path(environment.get("WEIGHBRIDGE_POLICY")),
-            checkpoint_folders=tuple(Path(part).expanduser().absolute() for part in copies.split(":") if part),
-        )
+        try:
+            chosen = home or (Path(named) if named else platformdirs.user_data_path("weighbridge"))
+            return cls(
+                home=chosen.expanduser().absolute(),
+                key_file=_path(environment.get("WEIGHBRIDGE_KEY")),
+                policy_file=_path(environment.get("WEIGHBRIDGE_POLICY")),
+                checkpoint_folders=tuple(Path(part).expanduser().absolute() for part in copies.split(":") if part),
+            )
+        except RuntimeError as problem:
+            raise UsageError("no home folder is known for this user", remedy="set WEIGHBRIDGE_HOME") from problem
 
 
 def _path(text: str | None) -> Path | None:
@@ -95,11 +99,19 @@ class Installation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stack.close()
+        # The registry hears of a failure: then the next run clears up after this one.
+        self._stack.__exit__(kind, error, trace)
 
     def now(self) -> datetime:
         """The time of this installation, UTC, whole seconds: what decisions carry."""
         return self.clock().replace(microsecond=0)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether anything was ever recorded here; a store is made by the first admission."""
+        from weighbridge.registry.founding import is_store
+
+        return is_store(self.registry_root)
 
     @property
     def keys_folder(self) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from tempfile import mkdtemp
 
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recall import Recalled, read_manifest
 from weighbridge.errors import RegistryError
+from weighbridge.registry import wire
 from weighbridge.registry.blobs import BlobStore
-from weighbridge.vocabulary import Manifest, Verdict
+from weighbridge.vocabulary import Manifest, Policy, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,16 +26,17 @@ class Allowed:
     is_referred: bool = False
 
 
-def open_path(house: Installation, known: Recalled) -> Allowed:
+def open_path(house: Installation, known: Recalled, *, policy: Policy | None = None) -> Allowed:
     """A folder with the files of an admitted model, or the file itself where the model is one file.
 
-    The folder is made of hard links to the stored bytes, once; the bytes are hashed at every call.
+    The decision must stand: under the policy in force (or `policy`), not expired, not superseded. The folder is made of hard
+    links to the stored bytes, once; the bytes are hashed at every call.
 
     Raises:
         RegistryError: the folder cannot be made.
     """
     decision = known.decision
-    if refusal := _refusal(house, known):
+    if refusal := _refusal(house, known, wire.digest(policy or house.policy())):
         return refusal
     manifest = read_manifest(house, decision)
     blobs = house.registry.blobs
@@ -42,7 +45,7 @@ def open_path(house: Installation, known: Recalled) -> Allowed:
             return Allowed(
                 path=None,
                 reason=f"{entry.path} is not kept as it was weighed",
-                remedy=f"weighbridge admit --again {known.reference}",
+                remedy=f"weighbridge admit --again {quote(known.reference)}",
             )
     folder = house.settings.home / "models" / decision.subject
     if not _holds(folder, manifest, blobs):
@@ -51,7 +54,12 @@ def open_path(house: Installation, known: Recalled) -> Allowed:
     return Allowed(path=folder / single if single else folder)
 
 
-def _refusal(house: Installation, known: Recalled) -> Allowed | None:
+def _refusal(house: Installation, known: Recalled, in_force: str) -> Allowed | None:
+    again = f"weighbridge admit {quote(known.reference)}"
+    if known.decision.policy != in_force:
+        return Allowed(path=None, reason="it was decided under another policy than the one in force", remedy=again)
+    if known.is_superseded:
+        return Allowed(path=None, reason="a later decision answers the same question", remedy=again)
     match known.decision.verdict:
         case Verdict.REFUSE:
             return Allowed(path=None, reason="the model was refused", remedy=f"weighbridge why {known.digest[:16]}")
@@ -59,9 +67,8 @@ def _refusal(house: Installation, known: Recalled) -> Allowed | None:
             remedy = f"weighbridge why {known.digest[:16]}, then weighbridge approve"
             return Allowed(path=None, reason="the model waits for a person", remedy=remedy, is_referred=True)
         case Verdict.ADMIT | Verdict.ADMIT_WITH_CONDITIONS if known.decision.expires_at <= house.now():
-            remedy = f"weighbridge admit {known.reference}"
             return Allowed(
-                path=None, reason=f"the admission ended on {known.decision.expires_at:%Y-%m-%d}", remedy=remedy
+                path=None, reason=f"the admission ended on {known.decision.expires_at:%Y-%m-%d}", remedy=again
             )
         case _:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from shlex import quote
 
 from weighbridge.admission.decision import Grounds
 from weighbridge.admission.installation import Installation
@@ -21,39 +22,69 @@ _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Which of a model's decisions is meant: under this policy instead of the one in force, for this use instead of any."""
+
+    policy: Policy | None = None
+    use: UseContext | None = None
+
+    @property
+    def is_said(self) -> bool:
+        """Whether anything was said."""
+        return self.policy is not None or self.use is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """A recorded decision: its digest, idempotency key, place in the log, and the name it was asked for by."""
+    """A recorded decision: its digest, idempotency key, place in the log, and the name it was asked for by.
+
+    `is_superseded` says that a later decision answers the same question: the same model, use and policy.
+    """
 
     digest: str
     key: str
     log_index: int
     envelope: str
     reference: str
+    is_superseded: bool
     decision: Decision
 
 
-def recall(house: Installation, text: str) -> Recalled:
-    """The decision that `text` means: a digest of a decision or a model, or its beginning; a model reference.
+def recall(house: Installation, text: str, which: Which | None = None) -> Recalled:
+    """The decision that `text` means: a digest of a decision or a model, or its beginning, or a model reference.
 
-    Of a model the latest decision is meant. A local path means the bytes that lie there, or, where it is gone, what was
-    admitted under that name.
+    A local path means the bytes that lie there, or, where it is gone, what was admitted under that name. Of a model's latest
+    decisions, those under the policy in force come first, and of several uses the strictest is meant, unless `which` says
+    otherwise.
 
     Raises:
         UsageError: nothing was decided on it, or a digest is ambiguous.
         HostileInputError: what lies at the path would not be taken in.
     """
-    rows = _by_digest(house, text) or _by_reference(house, text)
-    if not rows:
+    asked = which or Which()
+    rows = (_by_digest(house, text) or _by_reference(house, text)) if house.has_store else ()
+    if asked.use is not None:
+        rows = tuple(row for row in rows if row.use == wire.digest(asked.use))
+    in_force = wire.digest(asked.policy or house.policy())
+    preferred = tuple(row for row in rows if row.policy == in_force)
+    if asked.policy is None:
+        preferred = preferred or rows
+    if not preferred:
         raise UsageError(
-            f"nothing was decided on {clip(text)}", subject=clip(text), remedy=f"weighbridge admit {clip(text)}"
+            f"nothing was decided on {clip(text)}" + (" for that policy and use" if rows or asked.is_said else ""),
+            subject=clip(text),
+            remedy=f"weighbridge admit {quote(clip(text))}",
         )
-    return _recalled(house, rows[-1])
+    return _recalled(house, max(preferred, key=lambda row: (row.verdict.rank, row.log_index)))
 
 
 def recall_all(house: Installation, *, superseded: bool) -> tuple[Recalled, ...]:
-    """Every decision, the newest first; without `superseded` only the latest of each model, use and policy."""
+    """Every decision, the newest first; without `superseded` only the latest of each model, use and policy, unexpired."""
+    if not house.has_store:
+        return ()
     rows = house.registry.query_decisions(DecisionFilter(latest=not superseded))
-    return tuple(_recalled(house, row) for row in reversed(rows))
+    now = house.now()
+    return tuple(_recalled(house, row) for row in reversed(rows) if superseded or row.expires_at > now)
 
 
 def read_grounds(house: Installation, decision: Decision) -> Grounds:
@@ -85,7 +116,7 @@ def read_tools(house: Installation, known: Recalled) -> tuple[Tool, ...]:
 
 def _by_digest(house: Installation, text: str) -> tuple[DecisionRow, ...]:
     match = _DIGEST.match(text)
-    if match is None:
+    if match is None or (not text.startswith("sha256:") and os.path.lexists(text)):
         return ()
     try:
         named = house.registry.find_by_prefix(match[1])
@@ -109,7 +140,7 @@ def _by_reference(house: Installation, text: str) -> tuple[DecisionRow, ...]:
         raise UsageError(
             f"{clip(text)} was decided on before, but the bytes that lie there have changed since",
             subject=f"sha256:{subject}",
-            remedy=f"weighbridge admit {clip(text)}; what was decided before: weighbridge why {labels[-1].subject[:16]}",
+            remedy=f"weighbridge admit {quote(clip(text))}; what was decided before: weighbridge why {labels[-1].subject[:16]}",
         )
     return rows
 
@@ -125,7 +156,10 @@ def _subject_at(ref: ModelRef, house: Installation) -> str:
 
 
 def _recalled(house: Installation, row: DecisionRow) -> Recalled:
+    same = DecisionFilter(subject=row.subject, use=row.use, policy=row.policy)
+    latest = house.registry.query_decisions(same)
     return Recalled(
+        is_superseded=latest[-1].decision != row.decision,
         digest=row.decision,
         key=row.key,
         log_index=row.log_index,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
-from weighbridge.admission.decision import FACTS, Grounds
+from weighbridge.admission.decision import FACTS, Exceptions, Grounds
 from weighbridge.admission.installation import Installation
 from weighbridge.attestation.dsse import IN_TOTO, sign_payload, verify_envelope
 from weighbridge.attestation.statement import approval_statement, decision_statement, read_decision, waiver_statement
 from weighbridge.errors import TamperedError
 from weighbridge.registry import wire
 from weighbridge.registry.records import EvidenceUse, RecordedDecision
-from weighbridge.vocabulary import Approval, Decision, Manifest, Waiver
+from weighbridge.vocabulary import Decision, Manifest
 
 
 def decision_digest(decision: Decision) -> str:
@@ -25,7 +24,7 @@ def record(  # noqa: PLR0913  # what a decision is recorded with
     decision: Decision,
     grounds: Grounds,
     *,
-    exceptions: Iterable[Waiver | Approval],
+    exceptions: Exceptions,
     reference: str,
     key: str,
     manifest: Manifest,
@@ -58,23 +57,19 @@ def record(  # noqa: PLR0913  # what a decision is recorded with
     return decision if recorded.is_fresh else read_recorded(house, recorded.digest)
 
 
-def _keep(house: Installation, grounds: Grounds, exceptions: Iterable[Waiver | Approval]) -> tuple[EvidenceUse, ...]:
-    documents = {
-        "dossier": wire.canonical(wire.dossier_body(grounds.dossier)),
-        "policy": wire.canonical(grounds.policy),
-        "use": wire.canonical(grounds.use),
-        "facts": wire.canonical(FACTS),
-        "tools": wire.canonical(grounds.dossier.tools),
-    }
+def _keep(house: Installation, grounds: Grounds, exceptions: Exceptions) -> tuple[EvidenceUse, ...]:
+    documents = [
+        ("dossier", wire.canonical(wire.dossier_body(grounds.dossier))),
+        ("policy", wire.canonical(grounds.policy)),
+        ("use", wire.canonical(grounds.use)),
+        ("facts", wire.canonical(FACTS)),
+        ("tools", wire.canonical(grounds.dossier.tools)),
+        *(("waiver", waiver_statement(waiver)) for waiver in exceptions.waivers.values()),
+        *(("approval", approval_statement(approval)) for approval in exceptions.approvals.values()),
+        *(("approved", decision_statement(earlier)) for earlier in exceptions.approved.values()),
+    ]
     put = house.registry.evidence.put
-    uses = [EvidenceUse(role=role, digest=put(data)) for role, data in documents.items()]
-    for exception in exceptions:
-        match exception:
-            case Waiver():
-                uses.append(EvidenceUse(role="waiver", digest=put(waiver_statement(exception))))
-            case Approval():
-                uses.append(EvidenceUse(role="approval", digest=put(approval_statement(exception))))
-    return tuple(uses)
+    return tuple(EvidenceUse(role=role, digest=put(data)) for role, data in documents)
 
 
 def read_recorded(house: Installation, digest: str) -> Decision:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weighbridge.admission.decision import decide, weigh_up
+from weighbridge.admission.decision import Exceptions, decide, weigh_up
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recall import Recalled, read_grounds
-from weighbridge.attestation.statement import decision_statement, read_approval, read_waiver
+from weighbridge.attestation.statement import decision_statement, read_approval, read_decision, read_waiver
 from weighbridge.errors import WeighbridgeError
 from weighbridge.policy.judgement import ENGINE, RuleTrace
-from weighbridge.vocabulary import Approval, Decision, Policy, Waiver
+from weighbridge.vocabulary import Decision, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,7 @@ def replay(house: Installation, known: Recalled) -> Replayed:
         return Replayed(digest=known.digest, is_equal=False, message=message)
     try:
         grounds = read_grounds(house, decision)
-        waivers, approvals = _exceptions(house, decision)
-        again = decide(grounds, waivers=waivers, approvals=approvals, now=decision.decided_at)
+        again = decide(grounds, _exceptions(house, decision), decision.decided_at)
     except WeighbridgeError as problem:
         return Replayed(digest=known.digest, is_equal=False, message=problem.message)
     is_equal = decision_statement(again) == decision_statement(decision)
@@ -44,13 +43,15 @@ def replay(house: Installation, known: Recalled) -> Replayed:
 def trace(house: Installation, known: Recalled) -> tuple[Policy, tuple[RuleTrace, ...]]:
     """The policy of a decision and how each of its rules came out."""
     grounds = read_grounds(house, known.decision)
-    waivers, approvals = _exceptions(house, known.decision)
-    judgement = weigh_up(grounds, waivers=waivers, approvals=approvals, now=known.decision.decided_at)
+    judgement = weigh_up(grounds, _exceptions(house, known.decision), known.decision.decided_at)
     return grounds.policy, judgement.trace
 
 
-def _exceptions(house: Installation, decision: Decision) -> tuple[dict[str, Waiver], dict[str, Approval]]:
+def _exceptions(house: Installation, decision: Decision) -> Exceptions:
     read = house.registry.evidence.read
-    waivers = {digest: read_waiver(read(digest)) for digest in decision.waivers}
     approvals = {digest: read_approval(read(digest)) for digest in decision.approvals}
-    return waivers, approvals
+    return Exceptions(
+        waivers={digest: read_waiver(read(digest)) for digest in decision.waivers},
+        approvals=approvals,
+        approved={one.decision: read_decision(read(one.decision)) for one in approvals.values()},
+    )

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from typing import Protocol
 
 from weighbridge.admission.installation import Installation
+from weighbridge.registry.durable import explained
 from weighbridge.registry.intake import StagingIntake, WeighedModel
 from weighbridge.vocabulary import ModelRef
 
@@ -37,7 +38,8 @@ def stage(ref: ModelRef, house: Installation, watch: Watch = QUIET) -> Iterator[
     access = house.hub_access(partial(watch, "fetch"))
     hub = house.hub(ref.hub)
     pinned = hub.resolve(ref.name, ref.revision, access)
-    folder = Path(mkdtemp(dir=house.registry.staging))
+    with explained(house.registry.staging, "write to"):
+        folder = Path(mkdtemp(dir=house.registry.staging))
     with StagingIntake(house.registry.blobs, folder, on_bytes=partial(watch, "stage")) as intake:
         hub.fetch(pinned, intake, access)
         yield pinned, intake.finish()

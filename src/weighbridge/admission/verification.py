@@ -19,6 +19,8 @@ from weighbridge.attestation.rotation import follow_rotations, read_rotations
 from weighbridge.attestation.statement import read_approval, read_decision, read_waiver
 from weighbridge.errors import TamperedError, UsageError, WeighbridgeError
 from weighbridge.registry import merkle
+from weighbridge.registry.copies import newest_copy
+from weighbridge.registry.founding import read_identity
 from weighbridge.registry.statements import Readers
 from weighbridge.registry.verification import NO_CHECKPOINT, verify_store
 
@@ -76,7 +78,7 @@ def verify_installation(
     Raises:
         UsageError: the checkpoint file cannot be read.
     """
-    note = _text(checkpoint)
+    note = read_note(house, checkpoint)
     store = verify_store(house.registry, readers=readers_of(trusted(house, key)), checkpoint=note)
     answers = [Checked(check="store", passed=False, message=f"{p.subject}: {p.message}") for p in store.problems]
     if store.is_sound:
@@ -107,7 +109,7 @@ def verify_decision(
         UsageError: the checkpoint file cannot be read.
     """
     keys = trusted(house, key)
-    note = _text(checkpoint)
+    note = read_note(house, checkpoint)
     answers = [
         _checked("signature", lambda: _check_signature(house, known, keys)),
         _checked("log", lambda: _check_inclusion(house, known, keys)),
@@ -204,9 +206,14 @@ def _open(keys: tuple[VerifyingKey, ...], read: Callable[[bytes], S], envelope: 
     return hashlib.sha256(payload).hexdigest(), read(payload)
 
 
-def _text(file: Path | None) -> str | None:
+def read_note(house: Installation, file: Path | None) -> str | None:
+    """The text of a checkpoint that was kept elsewhere: `file`, else the newest copy in the configured folders.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     if file is None:
-        return None
+        return newest_copy(house.settings.checkpoint_folders, read_identity(house.registry_root).id)
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:

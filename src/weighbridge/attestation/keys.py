@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +31,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from weighbridge.errors import SigningError
+from weighbridge.errors import RegistryError, SigningError
+from weighbridge.registry.durable import PRIVATE_FILE, fsync_folder, make_folder_durably, unfinished, write_durably
 
 KEY_FILE = "signing-key.pem"
 NEXT_KEY_FILE = "signing-key.next.pem"
@@ -144,7 +144,11 @@ class SigningKey:
         path = folder / KEY_FILE
         if path.exists():
             refuse_open_folder(folder)
-            return cls.load(path)
+            key = cls.load(path)
+            with writing(folder):
+                # Whoever made it may not have synced its name yet, and what is signed must not outlive the key.
+                fsync_folder(folder)
+            return key
         with locked(folder):
             if not path.exists():
                 write_private(path, Ed25519PrivateKey.generate())
@@ -177,59 +181,53 @@ def write_private(path: Path, private: Ed25519PrivateKey) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600: under another name, fsync, rename, fsync of the folder.
+    """Write a file of mode 0600 that is whole and on the disk, or not there. The caller holds `locked(folder)`.
 
     Raises:
         SigningError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.rename(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as problem:
-        remedy = "Free space there, or choose another folder with WEIGHBRIDGE_HOME."
-        raise SigningError(
-            f"{path} cannot be written: {problem.strerror}", subject=str(path), remedy=remedy
-        ) from problem
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writing(path):
+        # What a killed process left is a secret that nobody would miss.
+        for left_over in path.parent.glob(unfinished(path.name)):
+            left_over.unlink()
+        write_durably(path, data, mode=PRIVATE_FILE)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the keys folder, made with mode 0700 if it is not there, against other processes. A killed one lets go.
 
+    Its name, and those above it that had to be made, survive a power loss: no log may outlive the key that signed it.
+
     Raises:
         SigningError: it cannot be made, or others can write to it.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writing(folder):
+        make_folder_durably(folder)
+        # Another process may have made it a moment ago and not yet synced the folder above.
+        fsync_folder(folder.parent)
         refuse_open_folder(folder)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as problem:
-        remedy = "Choose a folder that you can write to with WEIGHBRIDGE_HOME."
-        raise SigningError(f"{folder}: {problem.strerror}", subject=str(folder), remedy=remedy) from problem
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with files in the body into an error about keys.
+
+    Raises:
+        SigningError: the body failed; `subject` is the path.
+    """
+    try:
+        yield
+    except (OSError, RegistryError) as problem:
+        reason = f"{path}: {problem.strerror}" if isinstance(problem, OSError) else problem.message
+        remedy = "Free space there, or choose a folder that you can write to with WEIGHBRIDGE_HOME."
+        raise SigningError(reason, subject=str(path), remedy=remedy) from problem
 
 
 def refuse_open_folder(folder: Path) -> None:

@@ -17,12 +17,13 @@ from weighbridge.attestation.keys import (
     SigningKey,
     VerifyingKey,
     locked,
-    sync_folder,
     write_private,
     write_whole,
+    writing,
 )
 from weighbridge.attestation.statement import KeyRotation, read_rotation, rotation_statement
 from weighbridge.errors import SigningError, TamperedError
+from weighbridge.registry.durable import PRIVATE_FOLDER, fsync_folder, rename_durably
 
 
 def rotate_key(folder: Path, *, now: datetime) -> SigningKey:
@@ -43,16 +44,19 @@ def rotate_key(folder: Path, *, now: datetime) -> SigningKey:
         if not (folder / NEXT_KEY_FILE).exists():
             write_private(folder / NEXT_KEY_FILE, Ed25519PrivateKey.generate())
         new = SigningKey.load(folder / NEXT_KEY_FILE)
-        for name in (TRUSTED_FOLDER, ROTATIONS_FOLDER):
-            (folder / name).mkdir(mode=0o700, exist_ok=True)
+        with writing(folder):
+            for name in (TRUSTED_FOLDER, ROTATIONS_FOLDER):
+                (folder / name).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            # Also where a killed rotation made them: the old private key must not go before these names stay.
+            fsync_folder(folder)
         write_whole(folder / TRUSTED_FOLDER / f"{old.key_id}.pem", old.public_key.pem)
         rotation = KeyRotation(
             old_key_id=old.key_id, new_key_id=new.key_id, new_public_key=new.public_key.raw.hex(), at=now
         )
         envelope = sign_payload(rotation_statement(rotation), IN_TOTO, old)
         write_whole(folder / ROTATIONS_FOLDER / f"{old.key_id}.json", envelope)
-        (folder / NEXT_KEY_FILE).rename(folder / KEY_FILE)
-        sync_folder(folder)
+        with writing(folder):
+            rename_durably(folder / NEXT_KEY_FILE, folder / KEY_FILE)
         return new
 
 

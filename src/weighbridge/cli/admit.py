@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,10 +50,17 @@ def command(
         policy = house.policy(policy_file)
         if listing is None:
             decision = _admit(references[0], session, house, use=use, policy=policy, again=again)
-            _show(decision, references[0], session, policy)
+            if session.as_json:
+                render.document("admission", {**_told(decision, references[0]), "warnings": list(house.warnings)})
+            else:
+                _show(decision, references[0], policy)
             return _EXIT[decision.verdict]
-        codes = [_admit_one(text, session, house, use=use, policy=policy, again=again) for text in references]
-    return next(code for code in _WORST if code in codes or code is Exit.OK)
+        outcomes = [_admit_one(text, session, house, use=use, policy=policy, again=again) for text in references]
+        if session.as_json:
+            body = {"admissions": [told for _, told in outcomes], "warnings": list(house.warnings)}
+            render.document("admissions", body)
+    codes = {code for code, _ in outcomes}
+    return next(code for code in _WORST if code in codes)
 
 
 def _references(reference: str | None, listing: Path | None) -> list[str]:
@@ -62,7 +69,7 @@ def _references(reference: str | None, listing: Path | None) -> list[str]:
     if listing is None:
         return [reference or ""]
     try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(f"the list cannot be read: {problem}", subject=str(listing)) from problem
     references = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -86,24 +93,29 @@ def _admit(
 
 def _admit_one(
     text: str, session: Session, house: Installation, *, use: UseContext, policy: Policy, again: bool
-) -> Exit:
+) -> tuple[Exit, dict[str, Any]]:
+    """Admit one of many: its exit code and what to tell of it. What stops one does not stop the others."""
     try:
         decision = _admit(text, session, house, use=use, policy=policy, again=again)
     except WeighbridgeError as problem:
         problem.subject = problem.subject or text
-        render.error(problem, as_json=session.as_json)
-        return Exit.FOUND if isinstance(problem, HostileInputError) else Exit.BROKE
-    _show(decision, text, session, policy)
-    return _EXIT[decision.verdict]
+        render.error(problem, as_json=False)
+        told = {"reference": text, "error": render.error_body(problem)}
+        return (Exit.FOUND if isinstance(problem, HostileInputError) else Exit.BROKE), told
+    if not session.as_json:
+        _show(decision, text, policy)
+    return _EXIT[decision.verdict], _told(decision, text)
 
 
-def _show(decision: Decision, text: str, session: Session, policy: Policy) -> None:
+def _told(decision: Decision, text: str) -> dict[str, Any]:
     from weighbridge.admission.recording import decision_digest
     from weighbridge.registry import wire
 
-    digest = decision_digest(decision)
-    if session.as_json:
-        render.document("admission", {"reference": text, "digest": digest, "decision": wire.plain(decision)})
-        return
+    return {"reference": text, "digest": decision_digest(decision), "decision": wire.plain(decision)}
+
+
+def _show(decision: Decision, text: str, policy: Policy) -> None:
+    from weighbridge.admission.recording import decision_digest
+
     named = f"{policy.name}@{policy.version}"
-    render.rows(wording.decision_rows(decision, digest=digest, reference=text, policy=named))
+    render.rows(wording.decision_rows(decision, digest=decision_digest(decision), reference=text, policy=named))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
+from typing import TYPE_CHECKING
 
 import click
 
 from weighbridge.cli import render, wording
-from weighbridge.cli.running import Exit, Session, cli_command
+from weighbridge.cli.running import Exit, Session, cli_command, user_name
+from weighbridge.cli.use import which_options
 from weighbridge.vocabulary import Verdict
+
+if TYPE_CHECKING:
+    from weighbridge.admission.recall import Which
 
 
 @cli_command(short_help="Sign a person's yes to a referred decision.")
 @click.argument("reference", metavar="REF|DIGEST")
-@click.option(
-    "--by", default=getpass.getuser, show_default="you", help="Who approves; never the owner named in the use."
-)
+@click.option("--by", default=user_name, show_default="you", help="Who approves; never the owner named in the use.")
 @click.option("--reason", required=True, help="Why it is all right, in a sentence.")
-def command(session: Session, *, reference: str, by: str, reason: str) -> Exit:
+@which_options
+def command(session: Session, *, which: Which, reference: str, by: str, reason: str) -> Exit:
     """Approve the decision that stands for REF, as shown by `why`, and decide again with that approval.
 
     The approval signs the digest of the decision, so the evidence cannot move under the approver. It lifts what the policy
@@ -29,7 +32,7 @@ def command(session: Session, *, reference: str, by: str, reason: str) -> Exit:
     from weighbridge.registry import wire
 
     with session.installation(writable=True) as house:
-        known = recall(house, reference)
+        known = recall(house, reference, which)
         decision = approve(house, known, by=by, reason=reason)
         policy = read_grounds(house, decision).policy
     digest = decision_digest(decision)

@@ -49,18 +49,24 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_HELP = """Nothing runs until it has been weighed.
+
+Weighbridge opens a model's files, judges them by a written policy, and records a signed decision bound to their bytes.
+
+\b
+Exit codes of admit:    0 admitted   1 refused   2 usage   3 referred or could not tell   4 broke before a verdict
+Exit codes of inspect:  0 all read, nothing found   1 found   3 unread or unknown
+Exit codes of verify, replay, policy test:  0 as it should be   1 mismatch   3 could not be checked
+Interrupted:            admit 4, every other command 130
+"""
+
+
+@click.group(
+    cls=Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="weighbridge", prog_name="weighbridge")
 def weighbridge() -> None:
-    r"""Nothing runs until it has been weighed.
-
-    Weighbridge opens a model's files, judges them by a written policy, and records a signed decision bound to their bytes.
-
-    \b
-    Exit codes of admit:    0 admitted   1 refused   2 usage   3 referred or could not tell   4 broke before a verdict
-    Exit codes of inspect:  0 all read, nothing found   1 found   3 unread or unknown
-    Exit codes of verify, replay, policy test:  0 as it should be   1 mismatch
-    """
+    """The command that all others hang on; what it says of itself is `_HELP`."""
 
 
 def main() -> None:

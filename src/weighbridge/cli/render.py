@@ -94,14 +94,19 @@ def say(text: str) -> None:
 def error(problem: WeighbridgeError, *, as_json: bool) -> None:
     """An error in three parts: what, where, what to do. With JSON also as a document on standard output."""
     if as_json:
-        told = {"kind": type(problem).__name__, "message": problem.message, "subject": problem.subject}
-        document("error", {"error": {**told, "remedy": problem.remedy}})
+        document("error", {"error": error_body(problem)})
     lines = [row("error", Part(problem.message, "red"))]
     if problem.subject:
         lines.append(row("where", problem.subject))
     if problem.remedy:
         lines.append(row("try", problem.remedy))
     rows(lines, stream=sys.stderr)
+
+
+def error_body(problem: WeighbridgeError) -> dict[str, str]:
+    """An error as plain values for JSON."""
+    told = {"kind": type(problem).__name__, "message": problem.message}
+    return {**told, "subject": problem.subject, "remedy": problem.remedy}
 
 
 def _wants_colour(stream: IO[str]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weighbridge.cli import render
-from weighbridge.errors import HostileInputError, UsageError, WeighbridgeError
+from weighbridge.errors import HostileInputError, PolicyError, UsageError, WeighbridgeError
 from weighbridge.vocabulary import clip
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ class Exit(IntEnum):
     BROKE = 4
 
 
+INTERRUPTED = 130
+"""What every command but `admit` exits with when it is interrupted, as shells expect."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """What a command was called with: JSON or words, and which installation."""
@@ -40,13 +46,27 @@ class Session:
     as_json: bool
     home: Path | None
 
-    def installation(self, *, writable: bool = False) -> Installation:
-        """The installation of this session, to be used as a context manager."""
+    @contextmanager
+    def installation(self, *, writable: bool = False) -> Iterator[Installation]:
+        """The installation of this session. What went wrong without stopping anything is told at the end."""
         from weighbridge.admission.installation import Installation, Settings
 
         environment = dict(os.environ)
         settings = Settings.read(environment, home=self.home)
-        return Installation(settings, environment=environment, clock=now, writable=writable)
+        with Installation(settings, environment=environment, clock=now, writable=writable) as house:
+            try:
+                yield house
+            finally:
+                for warning in house.warnings:
+                    render.say(f"warning: {warning}")
+
+
+def user_name() -> str:
+    """Who runs this, as the system knows them; empty where it does not."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def now() -> datetime:
@@ -79,15 +99,21 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
     try:
         code = group.main(args=list(arguments), prog_name="weighbridge", standalone_mode=False)
     except click.exceptions.Abort:
-        render.say("interrupted: nothing half done is kept; run the same command again to go on")
-        return Exit.BROKE if is_admit else 130
+        stopped = WeighbridgeError(
+            "interrupted", remedy="nothing half done is kept; run the same command again to go on"
+        )
+        render.error(stopped, as_json=as_json)
+        return Exit.BROKE if is_admit else INTERRUPTED
     except click.ClickException as problem:
-        problem.show()
+        remedy = (
+            f"see: {problem.ctx.command_path} --help" if isinstance(problem, click.UsageError) and problem.ctx else ""
+        )
+        render.error(UsageError(problem.format_message(), remedy=remedy), as_json=as_json)
         return Exit.USAGE
     except WeighbridgeError as problem:
         render.error(problem, as_json=as_json)
         match problem:
-            case UsageError():
+            case UsageError() | PolicyError():
                 return Exit.USAGE
             case HostileInputError():
                 return Exit.FOUND

@@ -10,10 +10,12 @@ import click
 
 from weighbridge.cli import render, wording
 from weighbridge.cli.running import Exit, Session, cli_command
+from weighbridge.cli.use import which_options
 from weighbridge.errors import UsageError
 from weighbridge.vocabulary import Dossier, Finding, Outcome
 
 if TYPE_CHECKING:
+    from weighbridge.admission.recall import Which
     from weighbridge.registry.blobs import BlobStore
 
 _BYTE = re.compile(r"\bbytes? (\d+)")
@@ -23,13 +25,14 @@ _BYTE = re.compile(r"\bbytes? (\d+)")
 @click.argument("reference", metavar="REF|DIGEST")
 @click.option("--finding", "number", type=click.IntRange(min=1), help="Show the Nth finding with the bytes around it.")
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
-def command(session: Session, *, reference: str, number: int | None, show_all: bool) -> Exit:
+@which_options
+def command(session: Session, *, which: Which, reference: str, number: int | None, show_all: bool) -> Exit:
     """Show the dossier that a decision rests on: files, headers, findings, what was not read, and the tools that looked."""
     from weighbridge.admission.recall import read_dossier, read_manifest, recall
     from weighbridge.registry import wire
 
     with session.installation() as house:
-        known = recall(house, reference)
+        known = recall(house, reference, which)
         dossier = read_dossier(house, known)
         if number is not None:
             answer = _pick(dossier, number, show_all=show_all)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from weighbridge.cli import render
 from weighbridge.cli.running import Exit, Session, cli_command
+from weighbridge.cli.use import which_options
+
+if TYPE_CHECKING:
+    from weighbridge.admission.recall import Which
 
 
 @cli_command(short_help="Check signatures, log, evidence and bytes, offline.")
 @click.argument("reference", required=False, metavar="[REF|DIGEST]")
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), help="A checkpoint kept elsewhere.")
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="Trust only this public key (PEM).")
-def command(session: Session, *, reference: str | None, checkpoint: Path | None, key: Path | None) -> Exit:
+@which_options
+def command(
+    session: Session, *, which: Which, reference: str | None, checkpoint: Path | None, key: Path | None
+) -> Exit:
     """Check one decision (signature, inclusion in the log, evidence, the model's bytes), or without REF the whole store.
 
     With --checkpoint, also that the log has not been cut short, rewritten or replaced by an older copy since that checkpoint
@@ -30,7 +38,7 @@ def command(session: Session, *, reference: str | None, checkpoint: Path | None,
                 report = verify_installation(house, checkpoint=checkpoint, key=key, watch=progress)
             else:
                 report = verify_decision(
-                    house, recall(house, reference), checkpoint=checkpoint, key=key, watch=progress
+                    house, recall(house, reference, which), checkpoint=checkpoint, key=key, watch=progress
                 )
         finally:
             progress.end()

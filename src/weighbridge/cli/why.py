@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from weighbridge.cli import render, wording
 from weighbridge.cli.running import Exit, Session, cli_command
+from weighbridge.cli.use import which_options
 from weighbridge.vocabulary import Standing
+
+if TYPE_CHECKING:
+    from weighbridge.admission.recall import Which
 
 _STYLE = {Standing.CLEAR: "green", Standing.FIRED: "red", Standing.UNDETERMINED: "yellow"}
 
 
 @cli_command(short_help="Rule by rule, the path to a verdict.")
 @click.argument("reference", metavar="REF|DIGEST")
-def command(session: Session, *, reference: str) -> Exit:
+@which_options
+def command(session: Session, *, which: Which, reference: str) -> Exit:
     """Print every rule of the policy, how it came out for this model and use, the evidence, and the shortest way to yes."""
     from weighbridge.admission.recall import recall
     from weighbridge.admission.replaying import trace
     from weighbridge.registry import wire
 
     with session.installation() as house:
-        known = recall(house, reference)
+        known = recall(house, reference, which)
         policy, steps = trace(house, known)
     decision = known.decision
     if session.as_json:

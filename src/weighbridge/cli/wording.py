@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 
 from weighbridge.cli.render import Part, Row, row
 from weighbridge.vocabulary import (
@@ -116,7 +117,7 @@ def decision_rows(decision: Decision, *, digest: str, reference: str, policy: st
         lines += reason_rows(reason, reference)
     if len(told) > _SHOWN_REASONS:
         lines.append(
-            row("", f"and {count(len(told) - _SHOWN_REASONS, 'more reason')}; see: weighbridge why {reference}")
+            row("", f"and {count(len(told) - _SHOWN_REASONS, 'more reason')}; see: weighbridge why {quote(reference)}")
         )
     lines += [row("condition", text) for text in decision.conditions]
     lines.append(row("decision", digest))
@@ -141,7 +142,7 @@ def reason_rows(reason: Reason, reference: str) -> list[Row]:
         lines.append(row("why", f"{reason.message}   ({reason.rule})"))
     if len(findings) > 3:
         lines.append(row("", f"and {count(len(findings) - 3, 'more finding')} under rule {reason.rule}"))
-    waiver = f'; or: weighbridge waive {reason.rule} {reference} --reason "…"' if _can_waive(reason) else ""
+    waiver = f'; or: weighbridge waive {reason.rule} {quote(reference)} --reason "…"' if _can_waive(reason) else ""
     lines.append(row("try", f"{reason.remedy.rstrip('.')}{waiver}"))
     return lines
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from weighbridge.formats.pickling.opcodes import NAMES
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
 from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
+from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -76,4 +77,5 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     read=_read,
+    prepare=read_tables,
 )

@@ -10,9 +10,9 @@ import re
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.defects import ODD, UNJUDGED, Defects, OverLimitError
-from weighbridge.formats.headers.layout import LONGEST_READ_GAP_BYTES, Extent, arrange, leave_unread
-from weighbridge.formats.headers.strict_json import load, survey, text_of
+from weighbridge.formats.headers.defects import DEFECT_LIMIT, EVIDENCE_LIMIT, ODD, UNJUDGED, Defects, OverLimitError
+from weighbridge.formats.headers.layout import LONGEST_READ_GAP_BYTES, Extent, Layout, arrange, bounded, leave_unread
+from weighbridge.formats.headers.strict_json import PlainMembers, load, survey, text_of
 from weighbridge.formats.headers.tables import DTYPE_BITS
 from weighbridge.formats.reading.contract import Format, Match, Reading, whole
 from weighbridge.formats.reading.source import Source
@@ -23,10 +23,13 @@ HEADER_LIMIT_BYTES = 100_000_000
 """The format's own limit (MAX_HEADER_SIZE in safetensors/src/tensor.rs)."""
 
 READ_LIMIT_BYTES = 16 << 20
-"""What this reader takes: about 130,000 tensors. Real headers end below 4 MB; more would cost memory beyond the bound."""
+"""What this reader takes. Real headers end below 4 MB; more would cost memory beyond the bound."""
 
-TENSOR_LIMIT = 120_000
-KEY_LIMIT = 200_000
+TENSOR_LIMIT = 50_000
+"""Most tensors read, which takes half a second; adapters of every expert of a mixture come to 37,000."""
+
+KEY_LIMIT = 100_000
+_SHORT_NAME = 100
 ENTRY_LIMIT_BYTES = 4096
 METADATA_LIMIT_BYTES = 2 << 20
 RANK_LIMIT = 64
@@ -34,10 +37,14 @@ _METADATA_LIMIT = 256
 _MAX_COUNT = (1 << 64) - 1
 _START = re.compile(rb'\s*\{\s*(?:\}|"(?:[^"\\]|\\.){0,4000}"\s*:\s*\{\s*(?:\}|"(?:dtype|shape|data_offsets)"))')
 _METADATA_START = re.compile(rb'\s*\{\s*"__metadata__"\s*:')
+_NUMBER = rb"(?:0|[1-9][0-9]{0,17})"
 _USUAL = re.compile(
-    rb'\{"dtype":"([A-Z0-9_]{1,16})","shape":\[((?:[0-9]{1,18}(?:,[0-9]{1,18}){0,7})?)\],'
-    rb'"data_offsets":\[([0-9]{1,18}),([0-9]{1,18})\]\}'
+    rb'[ \t\r\n]*+(?!"__metadata__")("[^"\\\x00-\x1f]{0,1000}")[ \t\r\n]*+:[ \t\r\n]*+'
+    rb'\{"dtype": ?"([A-Z0-9_]{1,16})", ?"shape": ?\[((?:%b(?:, ?%b){0,7})?)\], ?"data_offsets": ?\[(%b), ?(%b)\]\}[ \t\r\n]*+,'
+    % (_NUMBER, _NUMBER, _NUMBER, _NUMBER)
 )
+"""A tensor as every writer spells it: name, dtype, lengths, start, end."""
+
 _Entry = tuple[str, tuple[int, ...], int, int, bool]
 """Dtype, shape, start and end of a tensor's bytes, and whether the entry holds other fields."""
 
@@ -109,7 +116,7 @@ class _Header:
         self.metadata: list[Fact] = []
         self.shapes: dict[bytes, tuple[int, ...]] = {}
         self.parameter_count = 0
-        self.entry_count = 0
+        self.work = 0
         self.is_complete = True
 
     def parse(self, raw: bytes) -> None:
@@ -124,7 +131,9 @@ class _Header:
         except UnicodeDecodeError as problem:
             raise MalformedArtifactError("the header is not UTF-8", locator=f"byte {8 + problem.start}") from problem
         try:
-            result = survey(raw, key_limit=KEY_LIMIT, on_member=self.member)
+            result = survey(
+                raw, key_limit=KEY_LIMIT, on_member=self.member, plain=PlainMembers(pattern=_USUAL, on_match=self.usual)
+            )
         except MalformedArtifactError as problem:
             offset = int(problem.locator.removeprefix("byte ") or 0)
             raise type(problem)(problem.message, locator=f"byte {8 + offset}") from problem
@@ -142,24 +151,36 @@ class _Header:
                 raise OverLimitError(f"the metadata is over {METADATA_LIMIT_BYTES:,} bytes", locator=f"byte {start}")
             self.take_metadata(load(self.raw[start:end]), start)
             return
-        self.entry_count += 1
-        if self.entry_count > TENSOR_LIMIT:
-            raise OverLimitError(f"the header lists more than {TENSOR_LIMIT:,} tensors", locator=f"byte {start}")
+        name = text_of(token)
+        self.weigh(name, start, usual=False)
         # A minus is never right in an entry, and readers differ about -0.
         raw = self.raw[start : min(end, start + ENTRY_LIMIT_BYTES)]
         is_readable = end - start <= ENTRY_LIMIT_BYTES and b"-" not in raw
-        self.take_tensor(text_of(token), self.entry_of(raw) if is_readable else None, 8 + start)
+        self.take_tensor(name, _entry_of(load(raw)) if is_readable else None, 8 + start)
 
-    def entry_of(self, raw: bytes) -> _Entry | None:
-        """Read an entry; the spelling that every writer uses is read without building JSON."""
-        match = _USUAL.fullmatch(raw)
-        if match is None:
-            return _entry_of(load(raw))
-        dtype, lengths, start, end = match.groups()
+    def usual(self, match: re.Match[bytes]) -> None:
+        """Take a tensor in the spelling that every writer uses, without building JSON."""
+        token, dtype, lengths, start, end = match.groups()
+        name = token[1:-1].decode()
+        self.weigh(name, match.start(1), usual=True)
         shape = self.shapes.get(lengths)
         if shape is None:
             shape = self.shapes[lengths] = tuple(map(int, lengths.split(b","))) if lengths else ()
-        return dtype.decode(), shape, int(start), int(end), False
+        self.take_tensor(name, (dtype.decode(), shape, int(start), int(end), False), 8 + match.start(1))
+
+    def weigh(self, name: str, position: int, *, usual: bool) -> None:
+        """Count a tensor by the time it takes: odd names and spellings take longer.
+
+        Raises:
+            OverLimitError: that was enough of them, or of what is wrong with them.
+        """
+        is_plain = len(name) <= _SHORT_NAME and name.isprintable()
+        self.work += (1 if usual else 2) + (0 if is_plain else len(name) // 4)
+        if self.work > TENSOR_LIMIT:
+            message = f"the header lists more than {TENSOR_LIMIT:,} tensors, or fewer that are spelled oddly"
+            raise OverLimitError(message, locator=f"byte {position}")
+        if self.defects.total > DEFECT_LIMIT:
+            raise OverLimitError(f"more than {DEFECT_LIMIT:,} entries are not sound", locator=f"byte {position}")
 
     def take_metadata(self, value: Any, start: int) -> None:
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
@@ -213,24 +234,29 @@ class _Header:
             return 0
         return elements if elements is not None and elements <= size_bytes * 8 else 0
 
+    def check_layout(self, layout: Layout) -> None:
+        """Note what is wrong with where the tensors lie: the first places, and how many there are."""
+        tail = ((layout.end, self.source.size_bytes),) if layout.end < self.source.size_bytes else ()
+        holes = (*layout.holes, *tail) if self.is_complete else ()
+        for name, start in layout.overlaps[:EVIDENCE_LIMIT]:
+            message = f"tensor {clip(name)!r} overlaps the one before it"
+            self.defects.add("safetensors.overlap", message, f"byte {start}", excerpt=name)
+        for name, start in layout.outside[:EVIDENCE_LIMIT]:
+            message = f"tensor {clip(name)!r} leaves the file"
+            self.defects.add("safetensors.offsets", message, f"byte {start}", excerpt=name)
+        for start, end in holes[:EVIDENCE_LIMIT]:
+            message = f"{end - start:,} bytes belong to no tensor"
+            self.defects.add("safetensors.hole", message, f"byte {start}", grade=ODD)
+        self.defects.add_more("safetensors.overlap", layout.overlaps)
+        self.defects.add_more("safetensors.offsets", layout.outside)
+        self.defects.add_more("safetensors.hole", holes, grade=ODD)
+
     def judge(self) -> Reading:
         """Lay the tensors out and conclude."""
         size_bytes = self.source.size_bytes
         layout = arrange(self.extents, first=self.first, size_bytes=size_bytes)
-        for name, start in layout.overlaps:
-            message = f"tensor {clip(name)!r} overlaps the one before it"
-            self.defects.add("safetensors.overlap", message, f"byte {start}", excerpt=name)
-        for name, start in layout.outside:
-            self.defects.add(
-                "safetensors.offsets", f"tensor {clip(name)!r} leaves the file", f"byte {start}", excerpt=name
-            )
-        if self.is_complete:
-            tail = ((layout.end, size_bytes),) if layout.end < size_bytes else ()
-            for start, end in (*layout.holes, *tail):
-                self.defects.add(
-                    "safetensors.hole", f"{end - start:,} bytes belong to no tensor", f"byte {start}", grade=ODD
-                )
-        spans = [Span(start=0, end=self.first, kind=SpanKind.HEADER, note="length and header"), *layout.spans]
+        self.check_layout(layout)
+        spans = [Span(start=0, end=self.first, kind=SpanKind.HEADER, note="length and header"), *bounded(layout)]
         longest = LONGEST_READ_GAP_BYTES if self.is_complete else 0
         spans = leave_unread(spans, size_bytes=size_bytes, longest=longest)
         weights_bytes = sum(span.end - span.start for span in layout.spans)

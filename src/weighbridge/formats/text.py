@@ -7,10 +7,11 @@ template, or find a pointer where weights should be.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import PurePosixPath
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.defects import ODD, UNJUDGED, Defects
+from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
 from weighbridge.formats.headers.text_kinds import (
@@ -189,9 +190,10 @@ class _Reader:
         data = self.source.read_at(0, self.source.size_bytes)
         if self.scan.encoding != "utf-8":
             data = data.decode(self.scan.encoding, "replace").encode()
-        for match in _YAML_TAG.finditer(data):
+        for match in islice(_YAML_TAG.finditer(data), EVIDENCE_LIMIT):
             message = "a tag asks the YAML loader to build a Python object, which runs code in loaders that allow it"
             self.defects.add("text.yaml", message, f"byte {match.start()}", excerpt=match.group())
+        self.defects.add_more("text.yaml", _YAML_TAG.findall(data))
         anchors, aliases = len(_ANCHOR.findall(data)), len(_ALIAS.findall(data))
         if anchors >= 5 and aliases >= 4 * anchors:
             message = f"{aliases:,} aliases of {anchors:,} anchors may expand without bound"

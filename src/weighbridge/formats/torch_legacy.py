@@ -10,6 +10,7 @@ from __future__ import annotations
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
 from weighbridge.formats.pickling.streams import StreamReader, glance
+from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC, StorageIds, header_of
 from weighbridge.formats.pickling.values import Sequence, Value
 from weighbridge.formats.reading.contract import Format, Match, Reading
@@ -111,4 +112,5 @@ FORMAT = Format(
     references=("https://docs.pytorch.org/docs/2.13/notes/serialization.html",),
     sniff=_sniff,
     read=_read,
+    prepare=read_tables,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.zip import find_directory
 from weighbridge.formats.pickling.report import CHECKS
+from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.pickling.torch_archive import TorchArchive
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -52,4 +53,5 @@ FORMAT = Format(
     ),
     sniff=_sniff,
     read=_read,
+    prepare=read_tables,
 )

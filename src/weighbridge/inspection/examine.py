@@ -5,12 +5,9 @@ Two tasks for `jail.Jail`: `examine` for every file and `equip` once a model. Fo
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from inspect import signature
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -19,7 +16,7 @@ from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import account
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, require_countable
-from weighbridge.plugins import Units, find_units
+from weighbridge.plugins import BrokenUnit, Units, find_units
 from weighbridge.registry import wire
 from weighbridge.vocabulary import Finding, Header, SpanKind, Tool, Unread, clip
 
@@ -39,39 +36,29 @@ class _Choice:
     findings: tuple[Finding, ...]
 
 
+_UNPREPARED = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
 @cache
 def _formats() -> Units[Format]:
-    return find_units("formats", Format)
-
-
-_CACHED = type(_formats)
+    """Every format, its tables read; one that cannot get ready is a broken one."""
+    units = find_units("formats", Format)
+    ready: dict[str, Format] = {}
+    broken = list(units.broken)
+    for name, unit in units.found.items():
+        try:
+            unit.prepare()
+        except _UNPREPARED as problem:
+            broken.append(BrokenUnit(name=name, reason=f"it could not get ready: {_said(problem)}"))
+        else:
+            ready[name] = unit
+    return Units(found=ready, broken=tuple(broken))
 
 
 def prepare() -> None:
     """Load every format and its tables; the jail calls it before it locks itself in."""
-    units = _formats()
-    _read_tables({_home(unit.read.__module__) for unit in units.found.values()})
+    _formats()
     wire.encode(Examined(readers=(), account=account(()), findings=()))
-
-
-def _home(module: str) -> str:
-    """Where a unit keeps its support code: the room for built-in ones, else its top-level package."""
-    top, _, _ = module.partition(".")
-    return "weighbridge.formats" if top == "weighbridge" else top
-
-
-def _read_tables(homes: Set[str]) -> None:
-    """Call every cached function without parameters: that is how readers keep their tables, and no file can be opened later.
-
-    One that fails is left alone: its reader then breaks in the jail, which is an ERROR finding.
-    """
-    for name, module in list(sys.modules.items()):
-        if not any(name == home or name.startswith(home + ".") for home in homes):
-            continue
-        for value in list(vars(module).values()):
-            if isinstance(value, _CACHED) and not signature(value).parameters:
-                with suppress(OSError, ValueError, KeyError, TypeError):
-                    value()
 
 
 def equip(_fd: int, _arguments: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -17,7 +17,7 @@ from weighbridge.inspection.examined import EQUIP, EXAMINE, FALLBACK, Equipment,
 from weighbridge.jail.confinement import Completed, Jail, Job, Stopped, StopReason
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile, WeighedModel
-from weighbridge.vocabulary import Artifact, ByteAccount, Finding, Header, Tool, Unread
+from weighbridge.vocabulary import Artifact, ByteAccount, Finding, Header, Tool, Unread, clip
 
 INSPECTION_VERSION = 1
 """Grows whenever inspection may answer differently for the same bytes and the same formats."""
@@ -142,6 +142,7 @@ def inspect_model(
     """Examine every file of a weighed model in the jail. `on_file(path, number, total)` follows it.
 
     One child examines one model and is then gone. A file whose reader stopped without an answer is unread, with the reason.
+    A format that this process finds and the child does not (or the other way round, or in another version) is an ERROR.
 
     Raises:
         JailError: no child can be started.
@@ -163,7 +164,7 @@ def inspect_model(
     return Inspection(
         artifacts=tuple(known.artifacts),
         headers=tuple(known.headers),
-        findings=(*known.findings, *tame(equipment.broken)),
+        findings=(*known.findings, *tame(equipment.broken), *_differences(required_versions(), equipment)),
         unread=tuple(known.unread),
         tools=(
             *(tool for tool in equipment.tools if tool.name in used),
@@ -188,6 +189,19 @@ def required_versions() -> tuple[Tool, ...]:
         *(Tool(name=f"broken.{unit.name}", version="0") for unit in units.broken),
         Tool(name="inspection", version=str(INSPECTION_VERSION)),
     )
+
+
+def _differences(here: Iterable[Tool], jailed: Equipment) -> list[Finding]:
+    """One ERROR for each format that this process and the jailed child do not both have, alike."""
+    ours = {clip(tool.name.partition(".")[2]): tool for tool in here if tool.name != "inspection"}
+    told_here = {name: "broken" if tool.name.startswith("broken.") else tool.version for name, tool in ours.items()}
+    told_there = {clip(tool.name.partition(".")[2]): tool.version for tool in jailed.tools}
+    told_there |= {finding.evidence[0].artifact: "broken" for finding in jailed.broken}
+    return [
+        judgements.unlike_equipment(name, told_here.get(name, ""), told_there.get(name, ""))
+        for name in sorted({*told_here, *told_there})
+        if told_here.get(name) != told_there.get(name)
+    ]
 
 
 def _equipment(jail: Jail) -> Equipment:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.text_kinds import missing_content
+from weighbridge.formats.headers.tables import TEXT_NAMES, TEXT_SUFFIXES
 from weighbridge.formats.reading.contract import Format, Match
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, account
@@ -19,6 +20,8 @@ ACCOUNTED = "bytes.accounted"
 ON_LOAD = "code.on-load"
 EXAMINED = "inspection.examined"
 TENSORS = "inspection.tensors"
+PLUGIN_FORMATS = "plugin.formats"
+PLUGIN_HUBS = "plugin.hubs"
 CHECKS = {
     RECOGNISED: "a format speaks for the file, judged by its content",
     AMBIGUOUS: "no second format speaks for the same file",
@@ -26,8 +29,28 @@ CHECKS = {
     ON_LOAD: "loading the file runs no code that no policy covers",
     EXAMINED: "the confined reader gave an answer for every file",
     TENSORS: "all tensors of the file are listed in the dossier",
+    PLUGIN_FORMATS: "every format unit loads, and the confined reader has the same ones as this program",
+    PLUGIN_HUBS: "every hub unit loads",
 }
-"""Every check of inspection itself and what PASS says, besides `plugin.<room>` and each format's `<name>.structure` and `<name>.reader`."""
+"""Every check of inspection itself and what PASS says, besides each format's `<name>.structure` and `<name>.reader`."""
+
+_MAY_BE_EMPTY = frozenset(
+    [
+        "readme",
+        "license",
+        "licence",
+        "notice",
+        "copying",
+        "authors",
+        "contributors",
+        "changelog",
+        "citation",
+        "version",
+        "maintainers",
+        "py.typed",
+    ]
+)
+_NEVER_EMPTY = (".json", ".ipynb", ".yaml", ".yml")
 
 _SHOWN_SPANS = 5
 _SHOWN_BYTES = 32
@@ -124,14 +147,37 @@ def reader_broke(path: str, name: str, reason: str) -> Finding:
     )
 
 
-def broken_unit(unit: BrokenUnit) -> Finding:
-    """A format that failed to load: ERROR in every dossier, because nobody knows what it would have found."""
+def broken_unit(unit: BrokenUnit, check: str = PLUGIN_FORMATS) -> Finding:
+    """A unit that failed to load: ERROR in every dossier, because nobody knows what it would have found.
+
+    `check` is PLUGIN_FORMATS or PLUGIN_HUBS, the room that the unit is of.
+    """
+    kind = "hub" if check == PLUGIN_HUBS else "format"
     return Finding(
-        check="plugin.formats",
+        check=check,
         outcome=Outcome.ERROR,
         severity=Severity.HIGH,
-        message="a format unit could not be loaded, so nothing was asked of it",
+        message=f"a {kind} unit could not be loaded, so nothing was asked of it",
         evidence=(Evidence(artifact=clip(unit.name), excerpt=clip(unit.reason)),),
+    )
+
+
+def unlike_equipment(name: str, here: str, jailed: str) -> Finding:
+    """A format that this program and its confined reader do not both have, or not in one version: ERROR in every dossier.
+
+    `here` and `jailed` are the versions, empty where it is not there, or `broken`.
+    """
+    return Finding(
+        check=PLUGIN_FORMATS,
+        outcome=Outcome.ERROR,
+        severity=Severity.HIGH,
+        message=(
+            "a format unit is not the same in the confined reader, so nobody knows what it would have found: install it "
+            "beside weighbridge, not through PYTHONPATH or the user's own packages"
+        ),
+        evidence=(
+            Evidence(artifact=clip(name), excerpt=clip(f"here {here or 'absent'}, confined {jailed or 'absent'}")),
+        ),
     )
 
 
@@ -164,17 +210,29 @@ def not_examined(path: str, reason: str) -> tuple[Finding, ...]:
 
 
 def empty(path: str) -> tuple[Finding, ...]:
-    """What is said of a file without bytes: nothing is wrong with it, unless its name promises content."""
-    evidence = (Evidence(artifact=path),)
-    text = f"an empty file stands where its name promises {missing_content(path)}"
-    missing = Finding(
-        check=RECOGNISED, outcome=Outcome.UNKNOWN, severity=Severity.HIGH, message=text, evidence=evidence
-    )
+    """What is said of a file without bytes.
+
+    PASS where its name says text or a mark that may be empty, UNKNOWN for a document that cannot be, FAIL for weights and
+    whatever else has a name that promises data: a loader that is given nothing does not load this model.
+    """
     return (
-        missing if missing_content(path) else _passed(RECOGNISED, "an empty file", path),
+        _recognised_empty(path),
         _passed(ACCOUNTED, "0 bytes; 0 unexplained", path),
         _passed(ON_LOAD, "an empty file holds no code", path),
     )
+
+
+def _recognised_empty(path: str) -> Finding:
+    name = PurePosixPath(path).name.lower()
+    suffix = PurePosixPath(name).suffix
+    outcome, severity = Outcome.FAIL, Severity.HIGH
+    message = "it has no bytes where weights or other data should be"
+    if suffix in _NEVER_EMPTY:
+        outcome, severity, message = Outcome.UNKNOWN, Severity.MEDIUM, f"an empty file is no {suffix} document"
+    elif suffix in TEXT_SUFFIXES or name in TEXT_NAMES or name in _MAY_BE_EMPTY or (not suffix and name[0] == "."):
+        return _passed(RECOGNISED, "an empty file", path)
+    evidence = (Evidence(artifact=path),)
+    return Finding(check=RECOGNISED, outcome=outcome, severity=severity, message=message, evidence=evidence)
 
 
 def all_examined(count: int) -> Finding:

@@ -8,21 +8,35 @@ itself the evidence that a rule asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
-from weighbridge.policy.expressions import Binding, Expression
-from weighbridge.policy.inputs import finding_value, input_values
-from weighbridge.vocabulary import Answer, Dossier, Effect, Finding, Outcome, Policy, Rule, Standing, UseContext
+from weighbridge.policy.expressions import Expression, Fault, Reply
+from weighbridge.policy.inputs import QUIET, findings_values, input_values, kinds_values
+from weighbridge.policy.paging import ask
+from weighbridge.vocabulary import (
+    Answer,
+    Dossier,
+    Effect,
+    Finding,
+    Outcome,
+    Policy,
+    Rule,
+    Severity,
+    Standing,
+    UseContext,
+)
 
 FINDINGS_PER_REASON = 100
 """A reason names the worst findings up to this number; the dossier has them all."""
 
 _UNSURE = (Outcome.UNKNOWN, Outcome.ERROR)
-_GOOD = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+TRIED = 1000
+"""Most findings that are tried one by one on a condition that looks at more than their kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,99 +52,128 @@ class Examined:
     """How a rule came out before anybody waived or approved it.
 
     `standing` is CLEAR, FIRED or UNDETERMINED. `is_true` says that the condition held, which an undetermined `condition`
-    rule may do as well. `said` is the condition's value or error. `missing` are patterns of `needs` that no finding answers;
-    `unsure` are findings they match that are UNKNOWN or ERROR.
+    rule may do as well. `said` is the condition's value or error, `fault` why it has no answer. `missing` are patterns of
+    `needs` that no finding answers; `unsure` are findings they match that are UNKNOWN or ERROR, worst first.
     """
 
     rule: Rule
     standing: Standing
     is_true: bool
     said: str
+    fault: Fault | None = None
     missing: tuple[str, ...] = ()
     unsure: tuple[Finding, ...] = ()
 
     @property
     def is_broken(self) -> bool:
-        """Whether a check that the rule needs broke, which no person can wave through."""
-        return any(finding.outcome is Outcome.ERROR for finding in self.unsure)
+        """Whether the condition cannot be worked out or a check that the rule needs broke: no person can wave that through."""
+        is_faulty = self.fault not in (None, Fault.UNSAID)
+        return is_faulty or any(finding.outcome is Outcome.ERROR for finding in self.unsure)
 
 
 class Evidence:
-    """A dossier, a use and facts, bound once for every rule that looks at them."""
+    """A dossier, a use and facts, put once into the form that every rule looks at."""
 
     def __init__(self, dossier: Dossier, use: UseContext, facts: Mapping[str, Any]) -> None:
-        self._values = input_values(dossier, use, facts)
-        self._bound = [(finding, finding_value(finding)) for finding in dossier.findings]
+        values = input_values(dossier, use, facts)
+        self.files = frozenset(artifact.path for artifact in dossier.artifacts)
+        self.suspects = tuple(worst_first(finding for finding in dossier.findings if finding.outcome not in QUIET))
+        """Findings that are neither PASS nor NOT_APPLICABLE, worst first."""
+        self._ordered = (*self.suspects, *(finding for finding in dossier.findings if finding.outcome in QUIET))
+        self._values = values
         self._alone: dict[Finding, _Look] = {}
-        self.whole = _Look.over(self._values, self._bound)
+        self.whole = _Look(values, self._ordered)
 
     @cached_property
     def without_failures(self) -> _Look | None:
         """The same without its failed checks; None where nothing failed."""
-        kept = [pair for pair in self._bound if pair[0].outcome is not Outcome.FAIL]
-        return _Look.over(self._values, kept) if len(kept) < len(self._bound) else None
-
-    @cached_property
-    def suspects(self) -> tuple[Finding, ...]:
-        """Findings that are neither PASS nor NOT_APPLICABLE, worst first."""
-        return tuple(worst_first(finding for finding, _ in self._bound if finding.outcome not in _GOOD))
-
-    def _only(self, finding: Finding) -> _Look:
-        if finding not in self._alone:
-            self._alone[finding] = _Look.over(self._values, [(finding, finding_value(finding))])
-        return self._alone[finding]
+        kept = tuple(finding for finding in self._ordered if finding.outcome is not Outcome.FAIL)
+        return _Look(self._values, kept) if len(kept) < len(self._ordered) else None
 
     @cached_property
     def _none(self) -> _Look:
-        return _Look.over(self._values, [], bind_empty=True)
+        return _Look(self._values, (), bind_empty=True)
+
+    def _only(self, finding: Finding) -> _Look:
+        if finding not in self._alone:
+            self._alone[finding] = _Look(self._values, (finding,))
+        return self._alone[finding]
 
     def ask_over(self, compiled: CompiledRule, findings: Iterable[Finding]) -> Answer:
         """The condition with exactly these findings, an empty list included, and everything else as it is."""
-        pairs = [(finding, finding_value(finding)) for finding in findings]
-        return compiled.condition.ask(_Look.over(self._values, pairs, bind_empty=True).binding).answer
+        return _Look(self._values, tuple(findings), bind_empty=True).ask(compiled).answer
 
     def trips(self, compiled: CompiledRule, findings: Iterable[Finding]) -> list[Finding]:
-        """Those of `findings` on which alone the condition holds; none where it holds without any finding."""
+        """Those of `findings` on which alone the condition holds; none where it holds without any finding.
+
+        Where the condition asks for more than their kinds, only the first TRIED are tried.
+        """
         if self._none.holds(compiled):
             return []
-        return [finding for finding in findings if self._only(finding).holds(compiled)]
+        if not compiled.condition.reach.sees_kinds_only:
+            return [finding for finding in islice(findings, TRIED) if self._only(finding).holds(compiled)]
+        holds: dict[tuple[str, Outcome, Severity], bool] = {}
+        tripping = []
+        for finding in findings:
+            kind = (finding.check, finding.outcome, finding.severity)
+            if kind not in holds:
+                holds[kind] = self._only(finding).holds(compiled)
+            if holds[kind]:
+                tripping.append(finding)
+        return tripping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    binding: Binding
-    by_check: dict[str, list[Finding]]
+    """The variables with one choice of findings, in order."""
 
-    @classmethod
-    def over(
-        cls, values: dict[str, Any], pairs: list[tuple[Finding, dict[str, Any]]], *, bind_empty: bool = False
-    ) -> _Look:
-        by_check: dict[str, list[Finding]] = {}
-        for finding, _ in pairs:
-            by_check.setdefault(finding.check, []).append(finding)
-        bound = {**values, "findings": [value for _, value in pairs]} if pairs or bind_empty else values
-        return cls(binding=Binding(bound), by_check=by_check)
+    def __init__(self, values: Mapping[str, Any], findings: Sequence[Finding], *, bind_empty: bool = False) -> None:
+        self._values = values
+        self._findings = findings
+        self._is_bound = bool(findings) or bind_empty
+
+    @cached_property
+    def _full(self) -> list[dict[str, Any]]:
+        return findings_values(self._findings)
+
+    @cached_property
+    def _kinds(self) -> list[dict[str, Any]]:
+        return kinds_values(self._findings)
+
+    @cached_property
+    def _checks(self) -> frozenset[str]:
+        return frozenset(finding.check for finding in self._findings)
+
+    @cached_property
+    def _unsure(self) -> tuple[Finding, ...]:
+        return tuple(dict.fromkeys(finding for finding in self._findings if finding.outcome in _UNSURE))
+
+    def ask(self, compiled: CompiledRule) -> Reply:
+        """The condition over what it touches."""
+        reach = compiled.condition.reach
+        bound = {name: value for name, value in self._values.items() if name in reach.variables}
+        if self._is_bound and "findings" in reach.variables:
+            bound["findings"] = self._kinds if reach.sees_kinds_only else self._full
+        return ask(compiled.condition, bound)
 
     def holds(self, compiled: CompiledRule) -> bool:
-        return compiled.condition.ask(self.binding).answer is Answer.YES
+        return self.ask(compiled).answer is Answer.YES
 
     def examine(self, compiled: CompiledRule) -> Examined:
         rule = compiled.rule
-        matched = {pattern: self._matching(pattern) for pattern in rule.needs}
-        missing = tuple(sorted(pattern for pattern, findings in matched.items() if not findings))
-        unsure = {finding for findings in matched.values() for finding in findings if finding.outcome in _UNSURE}
-        reply = compiled.condition.ask(self.binding)
+        answering = {pattern: [check for check in self._checks if matches(pattern, check)] for pattern in rule.needs}
+        missing = tuple(sorted(pattern for pattern, checks in answering.items() if not checks))
+        needed = {check for checks in answering.values() for check in checks}
+        unsure = tuple(finding for finding in self._unsure if finding.check in needed)
+        reply = self.ask(compiled)
         return Examined(
             rule=rule,
             standing=_standing(rule.effect, reply.answer, is_answered=not missing and not unsure),
             is_true=reply.answer is Answer.YES,
             said=reply.said,
+            fault=reply.fault,
             missing=missing,
-            unsure=tuple(worst_first(unsure)[:FINDINGS_PER_REASON]),
+            unsure=unsure,
         )
-
-    def _matching(self, pattern: str) -> list[Finding]:
-        return [finding for check, found in self.by_check.items() if matches(pattern, check) for finding in found]
 
 
 @lru_cache(maxsize=64)
@@ -148,12 +191,12 @@ def examine_rule(compiled: CompiledRule, evidence: Evidence) -> Examined:
     """Look at the evidence as it is and without its failures; the stricter answer counts."""
     first = evidence.whole.examine(compiled)
     bare = evidence.without_failures
-    if bare is None or _strictness(first) == _STRICTEST:
+    if bare is None or (first.standing is Standing.FIRED and first.rule.effect is not Effect.CONDITION):
         return first
     second = bare.examine(compiled)
-    return (
-        replace(second, is_true=first.is_true or second.is_true) if _strictness(second) > _strictness(first) else first
-    )
+    if _strictness(second) <= _strictness(first):
+        return first
+    return replace(second, is_true=first.is_true or second.is_true)
 
 
 def rests_on(examined: Examined, compiled: CompiledRule, evidence: Evidence) -> tuple[Finding, ...]:
@@ -162,11 +205,11 @@ def rests_on(examined: Examined, compiled: CompiledRule, evidence: Evidence) -> 
     FIRED: failed findings that `needs` names, and those that make the condition true on their own. UNDETERMINED: the unsure ones.
     """
     if examined.standing is not Standing.FIRED:
-        return examined.unsure
-    suspects = evidence.suspects[: 10 * FINDINGS_PER_REASON]
+        return examined.unsure[:FINDINGS_PER_REASON]
+    suspects = dict.fromkeys(evidence.suspects)
     needed = {f for f in suspects if f.outcome is Outcome.FAIL and is_needed(compiled.rule, f.check)}
-    tripping = evidence.trips(compiled, (finding for finding in suspects if finding not in needed))
-    return tuple(worst_first({*needed, *tripping})[:FINDINGS_PER_REASON])
+    tripping = set(evidence.trips(compiled, (finding for finding in suspects if finding not in needed)))
+    return tuple(islice((f for f in suspects if f in needed or f in tripping), FINDINGS_PER_REASON))
 
 
 def is_needed(rule: Rule, check: str) -> bool:
@@ -197,11 +240,8 @@ def _standing(effect: Effect, answer: Answer, *, is_answered: bool) -> Standing:
     return Standing.CLEAR if answer is Answer.NO and is_answered else Standing.UNDETERMINED
 
 
-_STRICTEST = 2
-
-
-def _strictness(examined: Examined) -> int:
+def _strictness(examined: Examined) -> tuple[int, bool]:
     order = [Standing.CLEAR, Standing.UNDETERMINED, Standing.FIRED]
     if examined.rule.effect is Effect.CONDITION:
         order = [Standing.CLEAR, Standing.FIRED, Standing.UNDETERMINED]
-    return order.index(examined.standing)
+    return order.index(examined.standing), examined.is_broken

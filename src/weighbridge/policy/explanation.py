@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weighbridge.policy.floor import LAWS
-from weighbridge.vocabulary import Effect, Policy, Severity
+from weighbridge.vocabulary import Effect, Policy, Reason, Severity, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,27 @@ def explain(policy: Policy) -> tuple[RuleExplanation, ...]:
     )
 
 
+def grouped(reasons: Iterable[Reason]) -> tuple[tuple[Reason, ...], ...]:
+    """Reasons that one thing would help, together; groups and their members keep the order of the first.
+
+    Two undetermined reasons belong together where the same files leave them open and the same remedy helps; any other two
+    where they stand alike, rest on the same findings and these are some.
+    """
+    groups: dict[object, list[Reason]] = {}
+    for number, reason in enumerate(reasons):
+        key: object = number
+        if reason.findings and reason.standing is Standing.UNDETERMINED:
+            key = (reason.standing, _files(reason), reason.remedy)
+        elif reason.findings:
+            key = (reason.standing, reason.effect, frozenset(reason.findings))
+        groups.setdefault(key, []).append(reason)
+    return tuple(tuple(group) for group in groups.values())
+
+
+def _files(reason: Reason) -> frozenset[str]:
+    return frozenset(place.artifact.partition("!")[0] for finding in reason.findings for place in finding.evidence)
+
+
 _EFFECTS = {
     Effect.REFUSE: "Refuses the model",
     Effect.REFER: "Asks for a reviewer",
@@ -63,11 +85,11 @@ FLOOR: tuple[tuple[str, str], ...] = tuple(
     zip(
         LAWS,
         (
-            "Refers a model without files or without any answered check. Nobody can waive it.",
+            "Refers a model of which no byte was read or no check answered. Nobody can waive it.",
             "Refers a model where a check broke. Nobody can waive it.",
             "Refers a model with bytes that belong to nothing. Nobody can waive it.",
             "Refers a model with bytes that nobody examined. A waiver that names this law lifts it.",
-            "Refers a model with a failed check, medium or worse, that no rule looks at. An approval lifts it.",
+            "Refers a model with a failed check, medium or worse, that no rule looks at; from high on, a rule that only adds a condition is not enough. An approval lifts it.",
         ),
         strict=True,
     )

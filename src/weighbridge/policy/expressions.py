@@ -2,7 +2,8 @@
 
 The engine is cel-cpp through `cel-expr-python`. A key that is not there, a variable that is not bound and a division by
 zero are CEL errors; `||`, `&&`, `exists` and `all` absorb an error as the CEL specification says. An error, or a value that
-is not a boolean, is UNKNOWN.
+is not a boolean, is UNKNOWN, and `Fault` says of which kind: what nobody said can be said or approved, a condition that
+cannot be worked out can not.
 """
 
 from __future__ import annotations
@@ -10,26 +11,48 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import Any
 
 from weighbridge.errors import PolicyError
+from weighbridge.policy.reach import Reach, reach_of
+from weighbridge.policy.variables import VARIABLES
 from weighbridge.vocabulary import Answer, clip
-
-VARIABLES = ("model", "findings", "artifacts", "headers", "measurements", "lineage", "licence", "use", "facts")
-"""Every name that an expression may touch; `inputs.input_schema` says what is in it."""
 
 LIMIT_CHARACTERS = 4000
 LIMIT_NESTING = 40
 _PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_UNSAID = re.compile(
+    r"(?:[A-Z_]+: )?(?:Key not found in map|No value with name|No matching overloads found"
+    r"|Applying SELECT to non-message type|Index error: index=)"
+)
+
+
+class Fault(Enum):
+    """Why an expression came to no answer, in words that are signed. All but the first are faults that nobody can approve."""
+
+    UNSAID = "the rule asks for something that nobody said"
+    UNWORKABLE = "its condition cannot be worked out on this model"
+    NO_BOOLEAN = "its condition is neither true nor false on this model"
+    TOO_MUCH = "its condition has more to look through than one evaluation may take"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What an expression came to. `said` is the error, or the value, in the engine's words; it enters no digest."""
+    """What an expression came to. `said` is the error, or the value, in the engine's words; it enters no digest.
+
+    `fault` is None where there is an answer.
+    """
 
     answer: Answer
     said: str
+    fault: Fault | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it came to no answer for another reason than that nobody said something."""
+        return self.fault not in (None, Fault.UNSAID)
 
 
 class Binding:
@@ -44,7 +67,10 @@ class Binding:
 class Expression:
     """One compiled condition."""
 
-    __slots__ = ("_program", "source")
+    __slots__ = ("_program", "reach", "source")
+
+    source: str
+    reach: Reach
 
     def __init__(self, source: str, *, rule: str) -> None:
         """Compile `source`, the condition of `rule`.
@@ -62,23 +88,30 @@ class Expression:
             remedy = "Write a comparison, such as `model.files > 0`."
             raise PolicyError(f"rule {rule}: `when` gives {kind}, not true or false", subject=rule, remedy=remedy)
         self.source = source
+        self.reach = reach_of(source)
         self._program = program
 
     def ask(self, binding: Binding) -> Reply:
-        """Evaluate. Never raises for anything that the values hold."""
+        """Evaluate once, within the engine's budget of iterations. Never raises for anything that the values hold."""
         try:
             value = self._program.eval(activation=binding.activation)
         except RuntimeError as problem:
-            return Reply(answer=Answer.UNKNOWN, said=f"error: {clip(str(problem))}")
+            return _failed(str(problem))
         kind = value.type().name()
         if kind == "BOOL":
             return _TRUE if value.value() else _FALSE
-        said = f"error: {clip(str(value.value()))}" if kind == "ERROR" else f"{kind}, not true or false"
-        return Reply(answer=Answer.UNKNOWN, said=said)
+        if kind == "ERROR":
+            return _failed(str(value.value()))
+        return Reply(answer=Answer.UNKNOWN, said=f"{kind}, not true or false", fault=Fault.NO_BOOLEAN)
 
 
 _TRUE = Reply(answer=Answer.YES, said="true")
 _FALSE = Reply(answer=Answer.NO, said="false")
+
+
+def _failed(said: str) -> Reply:
+    fault = Fault.UNSAID if _UNSAID.match(said) else Fault.UNWORKABLE
+    return Reply(answer=Answer.UNKNOWN, said=f"error: {clip(said)}", fault=fault)
 
 
 @cache

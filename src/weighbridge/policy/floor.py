@@ -1,11 +1,13 @@
 """What no policy can switch off: the reasons that hold for every model, whatever rules there are.
 
-law.nothing-examined      there is no file, or no check passed         nobody can wave it through
+law.nothing-examined      no file with any byte was read, or no check  nobody can wave it through
+                          said anything but that it failed
 law.check-broke           a check broke                                nobody
 law.bytes-unexplained     bytes belong to nothing                      nobody
 law.bytes-unread          nobody examined some bytes                   an approval, or a waiver that names this law
 law.failure-not-covered   a check failed at medium or above, and       an approval of the decision
-                          no rule of the policy looked at it
+                          no rule of the policy looked at it; at high
+                          or above, `condition` rules do not count
 """
 
 from __future__ import annotations
@@ -55,17 +57,26 @@ def floor(dossier: Dossier, evidence: Evidence, ruled: Sequence[Ruled]) -> list[
 
 
 def _nothing_examined(dossier: Dossier) -> Reason | None:
-    if dossier.artifacts and any(finding.outcome is not Outcome.FAIL for finding in dossier.findings):
+    message = "no check says anything but that it failed"
+    if not dossier.artifacts:
+        message = "the model has no files"
+    elif not any(_is_read(artifact) for artifact in dossier.artifacts):
+        message = "no file with any byte in it was read"
+    elif any(finding.outcome is not Outcome.FAIL for finding in dossier.findings):
         return None
-    message = "the model has no files" if not dossier.artifacts else "no check says anything but that it failed"
     return _reason(NOTHING_EXAMINED, message, "Check the reference, then admit again.")
+
+
+def _is_read(artifact: Artifact) -> bool:
+    account = artifact.account
+    return account.header_bytes + account.tensor_bytes + account.padding_bytes + account.unexplained_bytes > 0
 
 
 def _check_broke(dossier: Dossier) -> Reason | None:
     broken = [finding for finding in dossier.findings if finding.outcome is Outcome.ERROR]
     if not broken:
         return None
-    checks = _listed({finding.check for finding in broken})
+    checks = listed({finding.check for finding in broken})
     remedy = "Admit again; where it breaks again, `weighbridge doctor` says what this installation lacks."
     return _reason(CHECK_BROKE, f"a check broke, so nobody can say: {checks}", remedy, broken)
 
@@ -74,7 +85,7 @@ def _bytes_unexplained(dossier: Dossier) -> Reason | None:
     sizes = {a.path: _unexplained(a) for a in dossier.artifacts if _unexplained(a)}
     if not sizes:
         return None
-    message = f"{sum(sizes.values())} bytes belong to nothing in {_listed(sizes)}"
+    message = f"{sum(sizes.values())} bytes belong to nothing in {listed(sizes)}"
     remedy = "Ask the publisher for files without them, or convert the model; bytes that nobody can explain are never admitted."
     return _reason(BYTES_UNEXPLAINED, message, remedy, _about_bytes(dossier))
 
@@ -92,23 +103,35 @@ def _bytes_unread(dossier: Dossier) -> Reason | None:
         sizes[unread.path] = max(unread.size_bytes, sizes.get(unread.path, 0))
     if not sizes:
         return None
-    message = f"nobody examined {sum(sizes.values())} bytes in {_listed(sizes)}"
+    message = f"nobody examined {sum(sizes.values())} bytes in {listed(sizes)}"
     remedy = f"Take the model without these files, or have somebody look at them and waive {BYTES_UNREAD}."
     return _reason(BYTES_UNREAD, message, remedy, _about_bytes(dossier))
 
 
 def _failure_not_covered(evidence: Evidence, ruled: Sequence[Ruled]) -> Reason | None:
     serious = [f for f in evidence.suspects if f.outcome is Outcome.FAIL and f.severity.rank >= Severity.MEDIUM.rank]
-    left = [f for f in serious if not any(is_needed(rule.compiled.rule, f.check) for rule in ruled)]
+    grave = [f for f in serious if f.severity.rank >= Severity.HIGH.rank]
+    strict = [rule for rule in ruled if rule.compiled.rule.effect is not Effect.CONDITION]
+    left = _not_covered(grave, evidence, strict)
+    left += _not_covered([f for f in serious if f.severity.rank < Severity.HIGH.rank], evidence, ruled)
+    if not left:
+        return None
+    checks = listed({finding.check for finding in left})
+    remedy = (
+        "Approve the decision after looking at the findings, or write a rule that refuses or refers on these checks."
+    )
+    return _reason(FAILURE_NOT_COVERED, f"no rule of the policy looks at failed checks: {checks}", remedy, left)
+
+
+def _not_covered(failed: list[Finding], evidence: Evidence, ruled: Sequence[Ruled]) -> list[Finding]:
+    """Those that no rule names among its needs and on which no rule fired."""
+    is_named = {check: any(is_needed(r.compiled.rule, check) for r in ruled) for check in {f.check for f in failed}}
+    left = [finding for finding in failed if not is_named[finding.check]]
     for rule in ruled:
         if left and rule.examined.is_true:
             covered = set(evidence.trips(rule.compiled, left))
             left = [finding for finding in left if finding not in covered]
-    if not left:
-        return None
-    checks = _listed({finding.check for finding in left})
-    remedy = "Approve the decision after looking at the findings, or write a rule about these checks."
-    return _reason(FAILURE_NOT_COVERED, f"no rule of the policy looks at failed checks: {checks}", remedy, left)
+    return left
 
 
 def _about_bytes(dossier: Dossier) -> list[Finding]:
@@ -116,7 +139,8 @@ def _about_bytes(dossier: Dossier) -> list[Finding]:
     return [f for f in dossier.findings if f.check == "bytes.accounted" and f.outcome not in good]
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """The first three of them, safe to show, and how many more there are."""
     ordered = sorted(names)
     shown = ", ".join(clip(name, 80) for name in ordered[:3])
     return shown if len(ordered) <= 3 else f"{shown} and {len(ordered) - 3} more"

@@ -3,6 +3,11 @@
 Only what is known is bound. A use that nobody described has no `use.users`; a dossier without measurements has no
 `measurements`. Touching what is not there is an error of the expression, so the rule is undetermined, never clear by
 accident. `input_schema` is the same in JSON Schema, for people who keep their rules in another engine.
+
+Of findings, a rule sees every one that is FAIL, ERROR or UNKNOWN, the worst first, as it is. Those that are PASS or
+NOT_APPLICABLE it sees once for each check, outcome and severity, without message and paths: that a check answered, not how
+often. So no number of clean files changes what a rule about findings says. Artifacts, headers, measurements and lineage
+are bound in full; `paging` bounds what one evaluation looks through.
 """
 
 from __future__ import annotations
@@ -25,12 +30,16 @@ from weighbridge.vocabulary import (
     Header,
     LineageEdge,
     Measurement,
+    Outcome,
     Severity,
     UseContext,
 )
 
 INTEGER_LIMIT = 2**63 - 1
 """CEL integers are 64 bits. A number beyond that is not bound: a header can claim anything."""
+
+QUIET = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+"""Outcomes of which a rule sees only the kind."""
 
 _RANKS = {severity.value: severity.rank for severity in Severity}
 
@@ -62,8 +71,24 @@ def input_values(dossier: Dossier, use: UseContext, facts: Mapping[str, Any]) ->
     return values
 
 
+def findings_values(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """`findings` in full: what is wrong or open as it is and in the order given, then one kind each of the rest."""
+    listed = list(findings)
+    values = [finding_value(finding) for finding in listed if finding.outcome not in QUIET]
+    return values + kinds_values(finding for finding in listed if finding.outcome in QUIET)
+
+
+def kinds_values(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """One value for each check, outcome and severity, sorted, without message and paths."""
+    kinds = {(finding.check, finding.outcome.value, finding.severity.value) for finding in findings}
+    return [
+        {"check": _text(check), "outcome": outcome, "severity": severity, "severity_rank": _RANKS[severity]}
+        for check, outcome, severity in sorted(kinds)
+    ]
+
+
 def finding_value(finding: Finding) -> dict[str, Any]:
-    """One finding as `findings` holds it."""
+    """One finding that is wrong or open as `findings` holds it."""
     paths = [_text(evidence.artifact) for evidence in finding.evidence]
     return {
         "check": _text(finding.check),

@@ -8,14 +8,15 @@ ADMIT    otherwise.
 
 What is guaranteed. For every policy: the verdict is never kinder than for the same dossier without its failed checks;
 evidence that a rule asks for and that is missing never gives ADMIT; broken checks and unexplained bytes are at least
-referred. For policies whose conditions look for failures rather than for their absence (and whose `condition` rules do not
+referred. No number of passed checks or of files that no rule counts changes a
+verdict, and what a rule cannot look through to its end is undetermined beyond any approval. For policies whose conditions look for failures rather than for their absence (and whose `condition` rules do not
 mix them with what somebody may leave unsaid), adding any failed check to any dossier never makes the verdict kinder;
 `linting.check_policy` names rules that it finds otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +30,8 @@ from weighbridge.policy.examination import (
     examine_rule,
     rests_on,
 )
-from weighbridge.policy.floor import APPROVABLE, WAIVABLE, Ruled, floor
+from weighbridge.policy.expressions import Fault
+from weighbridge.policy.floor import APPROVABLE, WAIVABLE, Ruled, floor, listed
 from weighbridge.registry import wire
 from weighbridge.vocabulary import (
     Approval,
@@ -68,7 +70,7 @@ class RuleTrace:
 class Judgement:
     """A verdict, why, on what conditions, and rule by rule how it came about. All in one order, whatever the input's.
 
-    `expires_at` is the end of the policy's validity or of the first waiver used, whichever comes first.
+    `expires_at` is the end of the policy's validity, of the first waiver used, or of what was approved, whichever comes first.
     """
 
     verdict: Verdict
@@ -78,7 +80,7 @@ class Judgement:
     expires_at: datetime
 
 
-def judge(
+def judge(  # noqa: PLR0913  # everything that a verdict may rest on is named here, and only here
     dossier: Dossier,
     policy: Policy,
     use: UseContext,
@@ -87,6 +89,7 @@ def judge(
     approvals: Mapping[str, Approval],
     facts: Mapping[str, Any],
     now: datetime,
+    approvals_end: datetime | None = None,
 ) -> Judgement:
     """Judge one model for one use.
 
@@ -98,13 +101,15 @@ def judge(
         approvals: by digest, their signatures checked; only those for which `approval_binds` holds.
         facts: facts of the world, JSON values by name.
         now: timezone-aware.
+        approvals_end: when the first of the decisions that were approved expires; timezone-aware.
 
     Raises:
         PolicyError: a rule cannot be compiled.
-        UsageError: `now` has no time zone, or `facts` is not JSON.
+        UsageError: `now` or `approvals_end` has no time zone, or `facts` is not JSON.
     """
-    if now.tzinfo is None:
-        raise UsageError("now has no time zone", subject="now", remedy="Pass a UTC time.")
+    for name, time in (("now", now), ("approvals_end", approvals_end)):
+        if time is not None and time.tzinfo is None:
+            raise UsageError(f"{name} has no time zone", subject=name, remedy="Pass a UTC time.")
     evidence = Evidence(dossier, use, facts)
     ruled = [Ruled(compiled=rule, examined=examine_rule(rule, evidence)) for rule in compile_policy(policy)]
     exceptions = _Exceptions.that_hold(dossier.subject, use, waivers=waivers, approvals=approvals, now=now)
@@ -116,16 +121,26 @@ def judge(
         reasons=tuple(matter.reason for matter in matters if matter.reason.standing is not Standing.CLEAR),
         conditions=tuple(sorted({condition for matter in matters for condition in matter.conditions})),
         trace=tuple(_trace(matter) for matter in sorted(matters, key=lambda matter: matter.reason.rule)),
-        expires_at=min([now + timedelta(days=policy.valid_days), *(m.waiver.until for m in matters if m.waiver)]),
+        expires_at=min([now + timedelta(days=policy.valid_days), *_ends(matters, approvals_end)]),
     )
 
 
-def approval_binds(earlier: Decision, *, subject: str, dossier: str, policy: str, use: str) -> bool:
-    """Whether an approval of `earlier` speaks for a judgement of these digests.
+def _ends(matters: Iterable[_Matter], approvals_end: datetime | None) -> Iterator[datetime]:
+    for matter in matters:
+        if matter.waiver is not None:
+            yield matter.waiver.until
+        if matter.reason.standing is Standing.APPROVED and approvals_end is not None:
+            yield approvals_end
 
-    The dossier counts too: what an approver was shown cannot change under the signature.
+
+def approval_binds(earlier: Decision, *, subject: str, dossier: str, policy: str, use: str, now: datetime) -> bool:
+    """Whether an approval of `earlier` speaks for a judgement of these digests at this time.
+
+    The dossier counts too: what an approver was shown cannot change under the signature. An approval ends with the decision
+    it names.
     """
-    return (earlier.subject, earlier.dossier, earlier.policy, earlier.use) == (subject, dossier, policy, use)
+    is_same = (earlier.subject, earlier.dossier, earlier.policy, earlier.use) == (subject, dossier, policy, use)
+    return is_same and now < earlier.expires_at
 
 
 def waiver_holds(waiver: Waiver, *, subject: str, use: str, now: datetime) -> bool:
@@ -163,6 +178,14 @@ class _Exceptions:
         by_rule = {w.rule: w for w in sorted(holding, key=lambda w: (w.until.timestamp(), repr(w)))}
         return cls(waivers=by_rule, approvals=tuple(sorted(approvals.values(), key=repr)))
 
+    def lift(self, standing: Standing, rule: str, *, can_waive: bool, can_approve: bool) -> Standing:
+        """What becomes of a standing. A waiver goes before an approval, so that its end bounds the decision."""
+        if standing is Standing.CLEAR:
+            return standing
+        if can_waive and rule in self.waivers:
+            return Standing.WAIVED
+        return Standing.APPROVED if can_approve and self.approvals else standing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Matter:
@@ -178,19 +201,20 @@ class _Matter:
 
 def _matter(examined: Examined, compiled: CompiledRule, evidence: Evidence, exceptions: _Exceptions) -> _Matter:
     rule, bare = examined.rule, examined.standing
-    standing = bare
     waiver = exceptions.waivers.get(rule.id)
-    if bare is not Standing.CLEAR:
-        can_waive = waiver is not None and not (bare is Standing.UNDETERMINED and examined.is_broken)
-        is_open = rule.effect is Effect.REFER or bare is Standing.UNDETERMINED
-        can_approve = bool(exceptions.approvals) and is_open and not examined.is_broken
-        standing = Standing.WAIVED if can_waive else Standing.APPROVED if can_approve else bare
+    is_open = rule.effect is Effect.REFER or bare is Standing.UNDETERMINED
+    standing = exceptions.lift(
+        bare,
+        rule.id,
+        can_waive=bare is Standing.FIRED or not examined.is_broken,
+        can_approve=is_open and not examined.is_broken,
+    )
     reason = Reason(
         rule=rule.id,
         standing=standing,
         effect=rule.effect,
         message=rule.message if bare is not Standing.UNDETERMINED else _open_question(examined),
-        remedy=rule.remedy if bare is not Standing.UNDETERMINED else _way_to_an_answer(examined),
+        remedy=rule.remedy if bare is not Standing.UNDETERMINED else _way_to_an_answer(examined, evidence.files),
         findings=rests_on(examined, compiled, evidence) if bare is not Standing.CLEAR else (),
     )
     is_condition = rule.effect is Effect.CONDITION and examined.is_true and standing is not Standing.WAIVED
@@ -206,11 +230,9 @@ def _matter(examined: Examined, compiled: CompiledRule, evidence: Evidence, exce
 
 def _law(reason: Reason, exceptions: _Exceptions) -> _Matter:
     waiver = exceptions.waivers.get(reason.rule)
-    standing = reason.standing
-    if reason.rule in WAIVABLE and waiver is not None:
-        standing = Standing.WAIVED
-    if reason.rule in APPROVABLE and exceptions.approvals:
-        standing = Standing.APPROVED
+    standing = exceptions.lift(
+        reason.standing, reason.rule, can_waive=reason.rule in WAIVABLE, can_approve=reason.rule in APPROVABLE
+    )
     settled = Reason(
         rule=reason.rule,
         standing=standing,
@@ -268,17 +290,35 @@ def _open_question(examined: Examined) -> str:
     if examined.unsure:
         checks = sorted({finding.check for finding in examined.unsure})
         parts.append(f"{', '.join(checks[:5])} could not tell")
-    if not parts:
-        parts.append("the rule asks for something that nobody said")
+    if examined.fault is not None and (examined.fault is not Fault.UNSAID or not parts):
+        parts.append(examined.fault.value)
     return f"cannot be told: {examined.rule.title} ({'; '.join(parts)})"
 
 
-def _way_to_an_answer(examined: Examined) -> str:
+def _way_to_an_answer(examined: Examined, files: frozenset[str]) -> str:
+    """The one thing that helps; the same words for every rule that waits for the same files."""
+    if examined.fault not in (None, Fault.UNSAID):
+        return (
+            "Ask whoever wrote the policy to write this rule in another way; until then nobody can approve or waive it."
+        )
     if examined.is_broken:
         return "Admit again; where the check breaks again, `weighbridge doctor` says what this installation lacks."
+    waiting = {_file_of(place.artifact, files) for finding in examined.unsure for place in finding.evidence}
+    if waiting and not examined.missing and waiting < files:
+        return (
+            f"Admit the model without {listed(waiting)} if nothing needs it; else have a reviewer look at it and approve "
+            "the decision."
+        )
     if examined.missing or examined.unsure:
         return "Take a release that can be examined, or have a reviewer look at the findings and approve the decision."
     return "Say what the rule asks for (`weighbridge policy explain`), or have a reviewer approve the decision."
+
+
+def _file_of(artifact: str, files: frozenset[str]) -> str:
+    """The file of the model that holds this artifact: itself, or the archive that it is a member of."""
+    while artifact not in files and "!" in artifact:
+        artifact = artifact.rpartition("!")[0]
+    return artifact
 
 
 def _waiver_condition(waiver: Waiver) -> str:

@@ -173,7 +173,9 @@ class BlobStore:
             yield name, fd
         finally:
             os.close(fd)
-            name.unlink(missing_ok=True)
+            # What cannot be deleted here goes with the folder, or with the recovery of the next run.
+            with contextlib.suppress(OSError):
+                name.unlink(missing_ok=True)
 
     def _move_in(self, name: Path, sha256: str) -> None:
         place = self.path_of(sha256)

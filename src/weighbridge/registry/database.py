@@ -10,42 +10,30 @@ No code in this process may open and close the database file on its own: POSIX w
 from __future__ import annotations
 
 import os
-import sqlite3
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, select, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from weighbridge.errors import LogUnavailableError, RegistryError
 from weighbridge.registry import tables
+from weighbridge.registry.connecting import BEGIN, FILES, Files, explain, is_writable, look_at_files, make_engine
 from weighbridge.registry.durable import PRIVATE_FILE, explained
 from weighbridge.registry.migrations import MIGRATIONS, migrate, read_applied
 
-BUSY_TIMEOUT_S = 60
-_BEGIN = "weighbridge_begin"
-_FILES = "weighbridge_files"
-_Identity = tuple[tuple[int, int] | None, tuple[int, int] | None]
-_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA recursive_triggers=ON",
-    "PRAGMA trusted_schema=OFF",
-)
-
 
 class Database:
-    """One SQLite file in WAL mode with synchronous=FULL. Threads may share it; a forked child may not."""
+    """One SQLite file in WAL mode with synchronous=FULL. Threads may share it; a forked child may not.
 
-    def __init__(self, path: Path) -> None:
+    With `for_reading` it can lie where nothing can be written: on a full disk, or under names that take no change.
+    """
+
+    def __init__(self, path: Path, *, for_reading: bool = False) -> None:
         self.path = path
-        self._engine = _make_engine(path)
+        self._for_reading = for_reading
+        self._engine = make_engine(path, for_reading=for_reading)
 
     @contextmanager
     def reading(self, failing: type[RegistryError] = RegistryError) -> Iterator[Connection]:
@@ -60,6 +48,8 @@ class Database:
                 connection.exec_driver_sql("SELECT 1")
                 self._require_same_file(connection, failing)
                 yield connection
+                if connection.info[FILES].is_frozen:
+                    self._require_same_file(connection, failing)
         except SQLAlchemyError as failure:
             raise self._explained(failure, failing) from failure
 
@@ -72,7 +62,7 @@ class Database:
                 and triggers of the log.
         """
         try:
-            with self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).connect() as connection:
+            with self._engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).connect() as connection:
                 connection.exec_driver_sql("SELECT 1")
                 self._require_same_file(connection, LogUnavailableError)
                 _require_whole_schema(connection, self.path)
@@ -97,7 +87,7 @@ class Database:
                 remedy="run: weighbridge rebuild (it restores the database from evidence and exported log)",
             )
         try:
-            with self._engine.execution_options(**{_BEGIN: "BEGIN"}).connect() as connection:
+            with self._engine.execution_options(**{BEGIN: "BEGIN"}).connect() as connection:
                 applied = read_applied(connection)
                 found = (
                     connection.scalar(select(tables.STORE.c.value).where(tables.STORE.c.name == "id"))
@@ -118,7 +108,7 @@ class Database:
             )
 
     def _migrate(self) -> None:
-        with self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
+        with self._engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
             migrate(connection)
 
     def close(self) -> None:
@@ -126,79 +116,30 @@ class Database:
         self._engine.dispose()
 
     def _require_same_file(self, connection: Connection, kind: type[RegistryError]) -> None:
-        opened: _Identity = connection.info[_FILES]
-        present = _identity(self.path)
-        if present == opened and _is_writable(self.path):
-            return
-        if present == opened:
+        opened: Files = connection.info[FILES]
+        present = look_at_files(self.path, is_frozen=opened.is_frozen)
+        if present != opened:
+            raise self._exchanged(opened, present, kind)
+        if not self._for_reading and not is_writable(self.path):
             raise kind(
                 f"{self.path} was made read-only",
                 subject=str(self.path),
                 remedy=f"chmod u+w {self.path}, then run again",
             )
-        what = (
-            "removed" if present[0] is None else "replaced" if present[0] != opened[0] else "parted from its -wal file"
-        )
-        raise kind(
+
+    def _exchanged(self, opened: Files, present: Files, kind: type[RegistryError]) -> RegistryError:
+        if opened.is_frozen:
+            return kind(f"{self.path} was changed while it was read", subject=str(self.path), remedy="run again")
+        same_database = present.database == opened.database
+        what = "removed" if present.database is None else "parted from its -wal file" if same_database else "replaced"
+        return kind(
             f"{self.path} was {what} while it was open, so nothing can be recorded",
             subject=str(self.path),
             remedy="stop every weighbridge process, then run: weighbridge rebuild",
         )
 
     def _explained(self, failure: SQLAlchemyError, kind: type[RegistryError]) -> RegistryError:
-        reason = str(getattr(failure, "orig", None) or failure)
-        fitting = (remedy for words, remedy in _REMEDIES.items() if words in reason)
-        remedy = next(fitting, "run: weighbridge verify, and if it is damaged: weighbridge rebuild")
-        return kind(f"{self.path} cannot be used: {reason}", subject=str(self.path), remedy=remedy)
-
-
-_REMEDIES = {
-    "disk is full": "free some space there (weighbridge gc) and run again",
-    "readonly": "make the file and its folder writable for this user, then run again",
-    "locked": "another weighbridge is writing for more than a minute: wait for it, or end it, then run again",
-    "unable to open": "check that the folder is there and belongs to this user; if the file is gone: weighbridge rebuild",
-    "disk I/O error": "the disk reports errors: check it, then run: weighbridge verify",
-}
-
-
-def _make_engine(path: Path) -> Engine:
-    address = f"file:{quote(str(path.absolute()))}?mode=rw"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            address,
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=-1)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-        before = _identity(path)
-        cursor = connection.cursor()
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        # The write-ahead log comes into being with the first look at the database.
-        cursor.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        cursor.close()
-        after = _identity(path)
-        if before[0] is None or before[0] != after[0]:
-            raise LogUnavailableError(
-                f"{path} was replaced while it was opened",
-                subject=str(path),
-                remedy="run again; then weighbridge verify",
-            )
-        entry.info[_FILES] = after
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
-
-    return engine
+        return explain(self.path, failure, kind, for_reading=self._for_reading)
 
 
 def build_database(path: Path, fill: Callable[[Connection], None]) -> None:
@@ -211,44 +152,31 @@ def build_database(path: Path, fill: Callable[[Connection], None]) -> None:
         for left_over in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             left_over.unlink(missing_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
-    engine = _make_engine(path)
+    engine = make_engine(path)
     try:
-        with engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
+        with engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
             migrate(connection)
             fill(connection)
     except SQLAlchemyError as failure:
-        raise RegistryError(
-            f"could not make {path}: {failure}", subject=str(path), remedy="free some space there and run again"
-        ) from failure
+        raise explain(path, failure, RegistryError) from failure
     finally:
         engine.dispose()
+    log, index = (path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm"))
+    with explained(index, "remove"):
+        index.unlink(missing_ok=True)
+    if log.exists():
+        # SQLite says nothing when the last connection cannot fold the log in; renamed without it, the database is empty.
+        raise RegistryError(
+            f"could not make {path}: its write-ahead log could not be folded in",
+            subject=str(path),
+            remedy="free some space there, check the disk, and run again",
+        )
     with explained(path, "sync"):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _is_writable(path: Path) -> bool:
-    """Whether the owner may write; asked of the mode, because root may write anything."""
-    try:
-        return bool(path.stat().st_mode & stat.S_IWUSR)
-    except OSError:
-        return False
-
-
-def _identity(path: Path) -> _Identity:
-    """Device and inode of the database and of its write-ahead log; None for what is not there."""
-
-    def look(file: Path) -> tuple[int, int] | None:
-        try:
-            status = file.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-    return look(path), look(path.with_name(f"{path.name}-wal"))
 
 
 def find_lost_schema(connection: Connection) -> tuple[str, ...]:

@@ -90,6 +90,11 @@ def rename_durably(source: Path, target: Path) -> None:
         fsync_folder(source.parent)
 
 
+def unfinished(name: str) -> str:
+    """The pattern of the temporary names under which `write_durably` writes a file of this name beside it."""
+    return f".{name}.*.part"
+
+
 def write_durably(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, staging: Path | None = None) -> None:
     """Write a whole file and return when it would survive a power loss.
 

@@ -53,8 +53,40 @@ def establish(root: Path, *, entropy: Entropy = os.urandom) -> StoreIdentity:
             return read_identity(root)
         _refuse_remains(root)
         identity = _found_identity(root) or _found(root, entropy)
-        write_durably(root / _FILE, wire.canonical(identity))
+        # By way of the staging folder, where the recovery of the next run finds what a crash leaves of it.
+        write_durably(root / _FILE, wire.canonical(identity), staging=root / "staging")
         return identity
+
+
+def is_store(root: Path) -> bool:
+    """Whether there is a store at `root`, whole or damaged. A founding that a crash cut off has not made one.
+
+    Raises:
+        RegistryError: the folder cannot be looked into.
+    """
+    if _has_identity(root):
+        return True
+    try:
+        _refuse_remains(root)
+        _found_identity(root)
+    except RegistryError:
+        return True
+    return False
+
+
+def recognise(root: Path) -> StoreIdentity:
+    """Read what the store at `root` is, and make nothing.
+
+    Raises:
+        RegistryError: there is none, or only the remains of one, or one of a later format.
+    """
+    if _has_identity(root):
+        return read_identity(root)
+    _refuse_remains(root)
+    _found_identity(root)
+    raise RegistryError(
+        f"no store at {root}", subject=str(root), remedy="the first admission makes one: weighbridge admit"
+    )
 
 
 def read_identity(root: Path) -> StoreIdentity:
@@ -98,12 +130,17 @@ def _found(root: Path, entropy: Entropy) -> StoreIdentity:
     return identity
 
 
+def _has_identity(root: Path) -> bool:
+    with explained(root / _FILE, "look for"):
+        return (root / _FILE).exists()
+
+
 def _found_identity(root: Path) -> StoreIdentity | None:
     """The identity of a store whose founding was cut off after its empty database was made."""
     path = root / DATABASE_NAME
     if not path.exists():
         return None
-    database = Database(path)
+    database = Database(path, for_reading=True)
     try:
         with suppress(RegistryError, SQLAlchemyError), database.reading() as connection:
             store_id = connection.scalar(select(STORE.c.value).where(STORE.c.name == "id"))

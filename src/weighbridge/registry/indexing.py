@@ -71,9 +71,7 @@ def rows_of(log_index: int, entry: LogEntry, record: Record, *, sequence: int = 
     match record:
         case RecordedDecision():
             yield tables.DECISION, place | {"sequence": sequence} | _decision_values(record)
-            if record.reference:
-                label = {"reference": record.reference, "subject": record.subject, "at": entry.at}
-                yield tables.LABEL, {"log_index": log_index} | label
+            yield from _label(log_index, entry, record)
         case RecordedWaiver():
             times = {"issued_at": timestamp(record.issued_at), "until": timestamp(record.until)}
             yield tables.WAIVER, place | _values(record, "waiver", "envelope", "rule", "subject", "use", "by") | times
@@ -85,6 +83,7 @@ def rows_of(log_index: int, entry: LogEntry, record: Record, *, sequence: int = 
             )
         case RecordedEvent():
             yield tables.EVENT, place | _values(record, "kind", "digest", "subject") | {"at": timestamp(record.at)}
+            yield from _label(log_index, entry, record)
     yield tables.EVIDENCE_USE, {"log_index": log_index, "role": "record", "digest": entry.record}
     for use in evidence_of(record):
         yield tables.EVIDENCE_USE, {"log_index": log_index, "role": use.role, "digest": use.digest}
@@ -104,6 +103,12 @@ def manifest_rows(subject: str, evidence: EvidenceStore) -> Iterator[Row]:
     sizes = {file.sha256: file.size_bytes for file in manifest.entries}
     for sha256, size_bytes in sorted(sizes.items()):
         yield tables.MANIFEST_BLOB, {"subject": subject, "sha256": sha256, "size_bytes": size_bytes}
+
+
+def _label(log_index: int, entry: LogEntry, record: RecordedDecision | RecordedEvent) -> Iterator[Row]:
+    if record.reference:
+        label = {"reference": record.reference, "subject": record.subject, "at": entry.at}
+        yield tables.LABEL, {"log_index": log_index} | label
 
 
 def _decision_values(record: RecordedDecision) -> dict[str, object]:

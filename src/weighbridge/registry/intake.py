@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -210,12 +211,14 @@ class StagingIntake(_Collecting):
         )
 
     def close(self) -> None:
-        """Remove the folder of unfinished files."""
-        if not self._folder.is_dir():
-            return
-        for leftover in self._folder.iterdir():
-            leftover.unlink()
-        self._folder.rmdir()
+        """Remove the folder of unfinished files.
+
+        What cannot be removed is no reason to take back a decision: it goes with the staging folder around it.
+        """
+        with suppress(OSError):
+            for leftover in self._folder.iterdir():
+                leftover.unlink()
+            self._folder.rmdir()
 
     def _require_blob(self, path: str, blob: Blob) -> None:
         """The stored file is as it was put there; where another admission put the same bytes again, they are hashed."""

@@ -20,6 +20,7 @@ from weighbridge.vocabulary import clip
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 0.5
+_SILENT_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +35,29 @@ class Lease:
 
 @contextmanager
 def hold_lease(
-    database: Database, key: str, *, owner: str, clock: Callable[[], datetime], timeout_s: float
+    database: Database,
+    key: str,
+    *,
+    owner: str,
+    clock: Callable[[], datetime],
+    timeout_s: float,
+    on_wait: Callable[[str], None] | None = None,
 ) -> Iterator[Lease]:
     """Hold the lease of `key`, waiting until whoever has it gives it back or is found dead.
+
+    `on_wait` is told once, when a second has passed, who is waited for.
 
     Raises:
         RegistryError: somebody alive holds it for longer than `timeout_s`; the message names them.
         LogUnavailableError: the store cannot be written.
     """
-    held = _wait(
-        database, Lease(key=key, owner=owner, process=str(this_process()), since=timestamp(clock())), timeout_s
-    )
+    wanted = Lease(key=key, owner=owner, process=str(this_process()), since=timestamp(clock()))
+    held = _wait(database, wanted, timeout_s, on_wait)
     try:
         yield held
-    except BaseException:
-        # What went wrong inside is what the caller must hear; a lease that cannot be given back dies with the process.
-        with suppress(RegistryError):
-            _release(database, held)
-        raise
-    _release(database, held)
+    finally:
+        # What came of the work, a decision or an error, is what the caller must hear: "no decision" would be a lie by then.
+        _give_back(database, held)
 
 
 def read_leases(connection: Connection) -> tuple[Lease, ...]:
@@ -67,8 +72,8 @@ def is_stale(lease: Lease) -> bool:
     return process is not None and is_gone(process)
 
 
-def _wait(database: Database, wanted: Lease, timeout_s: float) -> Lease:
-    deadline = time.monotonic() + timeout_s
+def _wait(database: Database, wanted: Lease, timeout_s: float, on_wait: Callable[[str], None] | None) -> Lease:
+    began = time.monotonic()
     pause_s = _FIRST_WAIT_S
     # Spreads the waiters of one process; it decides nothing.
     pause_s += (threading.get_ident() % 97) / 10_000
@@ -77,15 +82,20 @@ def _wait(database: Database, wanted: Lease, timeout_s: float) -> Lease:
             holder = _read(connection, wanted.key)
         if (holder is None or is_stale(holder)) and _take(database, wanted):
             return wanted
-        if time.monotonic() >= deadline and holder is not None:
-            process = read_process(holder.process)
-            raise RegistryError(
-                f"process {process.pid if process else '?'} has been working on {clip(wanted.key)} since {holder.since}",
-                subject=wanted.key,
-                remedy="wait for it to end, or end it: its lease is then free",
-            )
+        waited_s = time.monotonic() - began
+        if waited_s >= timeout_s and holder is not None:
+            remedy = "wait for it to end, or end it: its lease is then free"
+            raise RegistryError(_told(holder), subject=wanted.key, remedy=remedy)
+        if waited_s >= _SILENT_WAIT_S and holder is not None and on_wait is not None:
+            on_wait(_told(holder))
+            on_wait = None
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _LONGEST_WAIT_S)
+
+
+def _told(holder: Lease) -> str:
+    process = read_process(holder.process)
+    return f"process {process.pid if process else '?'} has been working on {clip(holder.key)} since {holder.since}"
 
 
 def _take(database: Database, wanted: Lease) -> bool:
@@ -100,6 +110,14 @@ def _take(database: Database, wanted: Lease) -> bool:
             return False
         same = (LEASE.c.key == wanted.key) & (LEASE.c.owner == holder.owner)
         return connection.execute(update(LEASE).where(same).values(**values)).rowcount == 1
+
+
+def _give_back(database: Database, held: Lease) -> None:
+    """Release a lease; one that cannot be released at the second attempt either ends with the process."""
+    for _ in range(2):
+        with suppress(RegistryError):
+            _release(database, held)
+            break
 
 
 def _release(database: Database, held: Lease) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, insert, select
 
 from weighbridge.errors import RegistryError, TamperedError
+from weighbridge.registry.copies import copy_path
 from weighbridge.registry.database import Database
 from weighbridge.registry.durable import explained, fsync_folder, write_durably
 from weighbridge.registry.tables import CHECKPOINT, LOG_ENTRY, OUTBOX
@@ -124,11 +125,8 @@ def _read_owed(connection: Connection, export: Export) -> list[_Owed]:
                 continue
             note = connection.scalar(select(CHECKPOINT.c.note).where(CHECKPOINT.c.size == size))
             data = None if note is None else note.encode()
-            path = (
-                checkpoint_path(export.root, size)
-                if folder is None
-                else Path(folder) / f"{export.store_id}-{size:09}.checkpoint"
-            )
+            here = checkpoint_path(export.root, size)
+            path = here if folder is None else copy_path(Path(folder), export.store_id, size)
         if data is not None:
             owed.append(_Owed(id=row_id, path=path, data=data))
     return owed

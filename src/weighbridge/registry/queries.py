@@ -80,7 +80,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A name and the model it pointed at when a decision was made. Names move; digests do not."""
+    """A name and the model it pointed at when it was asked for. Names move; digests do not."""
 
     log_index: int
     reference: str
@@ -176,6 +176,13 @@ def query_labels(connection: Connection, reference: str | None = None) -> tuple[
     if reference is not None:
         chosen = chosen.where(LABEL.c.reference == reference)
     return tuple(Label(**_times(row, "at")) for row in connection.execute(chosen))
+
+
+def find_label(connection: Connection, reference: str) -> Label | None:
+    """Which model a name pointed at last."""
+    last = select(LABEL).where(LABEL.c.reference == reference).order_by(LABEL.c.log_index.desc()).limit(1)
+    row = connection.execute(last).one_or_none()
+    return None if row is None else Label(**_times(row, "at"))
 
 
 def query_evidence(connection: Connection, log_index: int) -> tuple[EvidenceUse, ...]:

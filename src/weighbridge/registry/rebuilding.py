@@ -24,6 +24,7 @@ from weighbridge.registry.outbox import checkpoint_path, entry_path
 from weighbridge.registry.records import RecordedEvent
 from weighbridge.registry.statements import Readers, find_differences
 from weighbridge.registry.tables import CHECKPOINT, LOG_ENTRY
+from weighbridge.registry.verification import check_continues
 
 _BUILDING = "registry.sqlite.building"
 
@@ -167,12 +168,10 @@ def _check(entries: list[bytes], signed: dict[int, tuple[bytes, str]], size: int
 def _check_elsewhere(entries: list[bytes], readers: Readers, checkpoint: str | None) -> None:
     if checkpoint is None:
         return
-    size, root_hash = readers.checkpoint(checkpoint)
-    leaves = [merkle.leaf_hash(data) for data in entries[:size]]
-    if len(leaves) < size or merkle.root_of(leaves) != root_hash:
-        raise _does_not_fit(
-            f"{len(entries)} entries were found, and they are not the {size} of the checkpoint from elsewhere", "log"
-        )
+    try:
+        check_continues([merkle.leaf_hash(data) for data in entries], readers, checkpoint)
+    except TamperedError as failure:
+        raise _does_not_fit(failure.message, failure.subject) from failure
 
 
 def _explain(entries: list[bytes], evidence: EvidenceStore, readers: Readers) -> list[Explained]:

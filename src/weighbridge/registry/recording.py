@@ -12,8 +12,9 @@ from weighbridge.errors import LogUnavailableError, RegistryError, TamperedError
 from weighbridge.registry.evidence import EvidenceStore
 from weighbridge.registry.indexing import manifest_rows, rows_of
 from weighbridge.registry.log import count_entries
-from weighbridge.registry.queries import count_decisions, find_decision, read_decision
+from weighbridge.registry.queries import count_decisions, find_decision, find_label, read_decision
 from weighbridge.registry.records import (
+    NAME,
     LogEntry,
     Record,
     RecordedApproval,
@@ -41,7 +42,7 @@ class Recorded:
 
 
 def find_standing(connection: Connection, record: Record, now: datetime, *, again: bool) -> Recorded | None:
-    """What stands already in place of a record: the same statement, or the decision that its key has."""
+    """What stands already in place of a record: the same statement, the decision that its key has, or the same name."""
     match record:
         case RecordedDecision():
             row = read_decision(connection, record.decision)
@@ -53,7 +54,10 @@ def find_standing(connection: Connection, record: Record, now: datetime, *, agai
         case RecordedApproval():
             return _find_same(connection, APPROVAL.c.log_index, APPROVAL.c.approval, record.approval)
         case RecordedEvent():
-            return None
+            label = find_label(connection, record.reference) if record.kind == NAME else None
+            if label is None or label.subject != record.subject:
+                return None
+            return Recorded(log_index=label.log_index, digest=record.digest, is_fresh=False)
 
 
 def require_evidence(record: Record, evidence: EvidenceStore) -> None:

@@ -80,12 +80,16 @@ class RecordedApproval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEvent:
-    """Anything else worth a line in the log, such as a rotated key: `digest` is what it is about, `kind` a dotted word."""
+    """Anything else worth a line in the log, such as a rotated key: `digest` is what it is about, `kind` a dotted word.
+
+    An event with a `reference` says that this name pointed at `subject` at that time.
+    """
 
     kind: str
     digest: str
     at: datetime
     subject: str = ""
+    reference: str = ""
     evidence: tuple[EvidenceUse, ...] = ()
 
     def __post_init__(self) -> None:
@@ -93,6 +97,8 @@ class RecordedEvent:
 
 
 Record = RecordedDecision | RecordedWaiver | RecordedApproval | RecordedEvent
+NAME = "name"
+"""The kind of event that records a name of a model that was decided on before."""
 _STATEMENTS = frozenset({"decision", "waiver", "approval"})
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -15,7 +15,7 @@ from sqlalchemy import delete
 from weighbridge.errors import TamperedError
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.database import Database
-from weighbridge.registry.durable import explained, fsync_folder
+from weighbridge.registry.durable import explained, fsync_folder, unfinished
 from weighbridge.registry.evidence import EvidenceStore
 from weighbridge.registry.founding import DATABASE_NAME, read_identity
 from weighbridge.registry.leases import is_stale, read_leases
@@ -33,10 +33,8 @@ class Keep(Enum):
 
     DECIDED = "decided"
     """Models that were ever decided on."""
-    STANDING = "standing"
-    """Models with an unexpired decision that no later one for the same use and policy has replaced."""
     ADMITTED = "admitted"
-    """Those of STANDING that were admitted, with conditions or without, or that wait for a person."""
+    """Models with an unexpired decision other than a refusal, which no later one for the same use and policy has replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +55,11 @@ def find_left_overs(root: Path) -> tuple[Path, ...]:
     return tuple(folder for folder, process in processes if process is None or is_gone(process))
 
 
-def recover(root: Path) -> Freed:
+def recover(root: Path, copies: Iterable[Path] = ()) -> Freed:
     """Delete what dead runs left: staged files, evidence and blobs that no entry of the log needs, their leases.
 
-    Cheap where every run ended well. Where another process is using the store nothing is done, the next run does it.
+    In `copies`, folders with copies of checkpoints, what was not finished goes, too. Cheap where every run ended well.
+    Where another process is using the store nothing is done, the next run does it.
 
     Raises:
         RegistryError: the store cannot be read or written.
@@ -71,13 +70,30 @@ def recover(root: Path) -> Freed:
     with exclusive_lock_if_free(root) as held:
         if not held:
             return Freed(busy=True)
+        _clear_copies(read_identity(root).id, copies)
         with _opened(root) as database:
             _release_dead_leases(database)
             return _clear(root, database, None, dry_run=False)
 
 
-def collect_garbage(root: Path, *, now: datetime, keep: Keep = Keep.DECIDED, dry_run: bool = False) -> Freed:
+def collect_garbage(
+    root: Path,
+    *,
+    now: datetime,
+    keep: Keep = Keep.DECIDED,
+    dry_run: bool = False,
+    under_lock: Callable[[], None] | None = None,
+) -> Freed:
     """Delete what nothing needs: as `recover`, and besides the blobs of models that `keep` does not name.
+
+    The database is only read, so that this works on a full disk.
+
+    Args:
+        root: the folder of the store.
+        now: decides which decisions have expired.
+        keep: whose blobs stay.
+        dry_run: delete nothing, count what would be.
+        under_lock: run at the end, while nobody else uses the store; not in a dry run.
 
     Raises:
         RegistryError: the store cannot be read or written.
@@ -86,8 +102,11 @@ def collect_garbage(root: Path, *, now: datetime, keep: Keep = Keep.DECIDED, dry
     with exclusive_lock_if_free(root) as held:
         if not held:
             return Freed(busy=True)
-        with _opened(root) as database:
-            return _clear(root, database, _kept_subjects(database, keep, now), dry_run=dry_run)
+        with _opened(root, for_reading=True) as database:
+            freed = _clear(root, database, _kept_subjects(database, keep, now), dry_run=dry_run)
+        if under_lock is not None and not dry_run:
+            under_lock()
+        return freed
 
 
 def require_log_not_behind(root: Path, size: int) -> None:
@@ -106,8 +125,8 @@ def require_log_not_behind(root: Path, size: int) -> None:
 
 
 @contextmanager
-def _opened(root: Path) -> Iterator[Database]:
-    database = Database(root / DATABASE_NAME)
+def _opened(root: Path, *, for_reading: bool = False) -> Iterator[Database]:
+    database = Database(root / DATABASE_NAME, for_reading=for_reading)
     try:
         database.require_store(read_identity(root).id)
         yield database
@@ -123,13 +142,21 @@ def _release_dead_leases(database: Database) -> None:
             connection.execute(delete(LEASE).where(LEASE.c.owner.in_([lease.owner for lease in dead])))
 
 
+def _clear_copies(store_id: str, folders: Iterable[Path]) -> None:
+    """Delete unfinished copies of checkpoints of this store; a folder that is away is no reason not to work."""
+    for folder in folders:
+        with suppress(OSError):
+            for path in folder.glob(unfinished(f"{store_id}-*.checkpoint")):
+                path.unlink()
+
+
 def _kept_subjects(database: Database, keep: Keep, now: datetime) -> set[str] | None:
     if keep is Keep.DECIDED:
         return None
     with database.reading() as connection:
         decisions = query_decisions(connection, DecisionFilter(latest=True))
     standing = [decision for decision in decisions if decision.expires_at > now]
-    return {d.subject for d in standing if keep is Keep.STANDING or d.verdict is not Verdict.REFUSE}
+    return {decision.subject for decision in standing if decision.verdict is not Verdict.REFUSE}
 
 
 def _clear(root: Path, database: Database, subjects: set[str] | None, *, dry_run: bool) -> Freed:

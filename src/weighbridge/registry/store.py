@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
-from weighbridge.errors import LogUnavailableError, RegistryError
-from weighbridge.registry import log, outbox, queries, wire
+from weighbridge.errors import LogUnavailableError, RegistryError, UsageError
+from weighbridge.registry import copies, log, outbox, queries, wire
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.database import Database
-from weighbridge.registry.durable import explained, make_folder_durably
+from weighbridge.registry.durable import make_folder_durably
 from weighbridge.registry.evidence import EvidenceStore
-from weighbridge.registry.founding import DATABASE_NAME, Entropy, StoreIdentity, establish
+from weighbridge.registry.founding import DATABASE_NAME, Entropy, StoreIdentity, establish, recognise
 from weighbridge.registry.leases import Lease, hold_lease
 from weighbridge.registry.locks import shared_lock
 from weighbridge.registry.log import CheckpointSigner
@@ -30,6 +30,7 @@ from weighbridge.registry.recording import (
     require_exported_no_further,
 )
 from weighbridge.registry.records import (
+    NAME,
     EvidenceUse,
     LogEntry,
     Record,
@@ -79,7 +80,8 @@ class Registry:
         self._sign = sign_checkpoint
         self._copies = checkpoint_copies
         self._entropy = entropy
-        self._database = Database(root / DATABASE_NAME)
+        self._database = Database(root / DATABASE_NAME, for_reading=sign_checkpoint is None)
+        self._has_failed = False
         self._held = ExitStack()
         self._held.callback(self._database.close)
 
@@ -93,25 +95,28 @@ class Registry:
         checkpoint_copies: tuple[Path, ...] = (),
         entropy: Entropy = os.urandom,
     ) -> Registry:
-        """Open the store at `root`, or make an empty one where there is none.
+        """Open the store at `root`, for reading, or with a `sign_checkpoint` for writing.
 
-        With a `sign_checkpoint` it is open for writing: what dead runs left is cleared up first, what earlier commits still
-        owe is written (what cannot be is said in `warnings`), and nobody clears up until it is closed.
+        For writing an empty store is made where there is none, what dead runs left is cleared up first, what earlier commits
+        still owe is written (what cannot be is said in `warnings`), and nobody clears up until it is closed. For reading
+        nothing is made, and folder, files and file system may be such that nothing can be.
 
         Args:
             root: the folder of the store.
             clock: the time, aware.
             sign_checkpoint: signs each state of the log; None opens the store for reading.
-            checkpoint_copies: folders, best on another machine, that each get a copy of every checkpoint.
+            checkpoint_copies: folders, best on another machine, that each get a copy of every checkpoint, and whose newest
+                copy the log must continue before anything is added to it.
             entropy: gives random bytes.
 
         Raises:
-            LogUnavailableError: the database is missing, damaged or not the one of this store.
+            LogUnavailableError: the database is missing, damaged or not the one of this store, or for writing, its log is
+                not a continuation of the newest copy of a checkpoint.
             TamperedError: the database is older than its exported log.
-            RegistryError: the folder cannot be read or written, or holds a store of a later release.
+            RegistryError: the folder cannot be read or written, or holds a store of a later release, or for reading, none.
         """
         root = root.absolute()
-        identity = establish(root, entropy=entropy)
+        identity = recognise(root) if sign_checkpoint is None else establish(root, entropy=entropy)
         registry = cls(
             root,
             identity,
@@ -134,7 +139,8 @@ class Registry:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """Close it."""
+        """Close it. After a failure a sign stays, so that the next run deletes what was put in and never recorded."""
+        self._has_failed = any(part is not None for part in problem)
         self.close()
 
     def close(self) -> None:
@@ -152,17 +158,21 @@ class Registry:
             raise _read_only(self.root)
         return self._staging
 
-    def lease(self, key: str, *, timeout_s: float = 3600.0) -> AbstractContextManager[Lease]:
+    def lease(
+        self, key: str, *, timeout_s: float = 3600.0, on_wait: Callable[[str], None] | None = None
+    ) -> AbstractContextManager[Lease]:
         """Be the only one, of all threads and processes, to work on `key`.
 
-        Whoever gets the lease after another had it should first look whether the work is done: `find_decision`.
+        Whoever gets the lease after another had it should first look whether the work is done: `find_decision`. `on_wait` is
+        told once, when a second has passed, which process is waited for and since when that one works.
 
         Raises:
             RegistryError: somebody alive holds it for longer than `timeout_s`.
         """
         if self._sign is None:
             raise _read_only(self.root)
-        return hold_lease(self._database, key, owner=self._entropy(16).hex(), clock=self._clock, timeout_s=timeout_s)
+        owner = self._entropy(16).hex()
+        return hold_lease(self._database, key, owner=owner, clock=self._clock, timeout_s=timeout_s, on_wait=on_wait)
 
     def record_decision(self, record: RecordedDecision, *, again: bool = False) -> Recorded:
         """Record a decision, unless one stands for its key: then that one is the answer. With `again`, record it anyway.
@@ -201,6 +211,23 @@ class Registry:
             RegistryError: some of its evidence is missing.
         """
         return self._record(record)
+
+    def record_name(self, reference: str, subject: str) -> Recorded:
+        """Record that the name `reference` points at the model `subject`, unless that is what it pointed at last.
+
+        Raises:
+            UsageError: there is no name, or `subject` is no digest.
+            LogUnavailableError: the log cannot be written.
+            RegistryError: the manifest of the model is not kept here.
+        """
+        if not reference:
+            raise UsageError("a name must not be empty", subject=subject, remedy="give the name that was asked for")
+        manifest = (EvidenceUse(role="manifest", digest=subject),)
+        return self._record(
+            RecordedEvent(
+                kind=NAME, digest=subject, at=self._clock(), subject=subject, reference=reference, evidence=manifest
+            )
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -264,6 +291,15 @@ class Registry:
             raise RegistryError(f"the log has no entry {log_index}", subject=str(log_index))
         return read_entry(data)
 
+    def read_leaf_hashes(self, size: int | None = None) -> list[bytes]:
+        """The leaf hashes of the first `size` entries of the log, of all that its last checkpoint covers where not given.
+
+        Raises:
+            RegistryError: the log is shorter.
+        """
+        with self.reading() as connection:
+            return log.read_leaf_hashes(connection, log.read_latest(connection).size if size is None else size)
+
     def read_checkpoint(self, size: int | None = None) -> log.Checkpoint:
         """The checkpoint of this size, the last one where not given; of an empty log the empty one."""
         with self.reading() as connection:
@@ -280,16 +316,19 @@ class Registry:
             return log.prove_consistency(connection, old_size, size)
 
     def _begin_writing(self) -> None:
-        recover(self.root)
+        recover(self.root, self._copies)
         self._held.enter_context(shared_lock(self.root))
         staging = self.root / "staging" / f"{this_process()}-{self._entropy(8).hex()}"
         make_folder_durably(staging)
-        self._held.callback(_empty_and_remove, staging)
+        self._held.callback(self._leave, staging)
         self._staging = staging
         self.evidence = EvidenceStore(self.root / "evidence", staging=staging)
+        # Copies are looked at first: another process may add to log and copies at any time.
+        elsewhere = copies.survey(self._copies, self.identity.id)
         with self._database.reading(LogUnavailableError) as connection:
             require_log_not_behind(self.root, log.count_entries(connection))
-        self.warnings = self._drain()
+            copies.require_continued(connection, elsewhere.copies)
+        self.warnings = elsewhere.warnings + self._drain()
 
     def _record(self, record: Record, *, again: bool = False) -> Recorded:
         if self._sign is None:
@@ -312,9 +351,27 @@ class Registry:
             outbox.enqueue(connection, [log_index], checkpoint.size, self._copies)
         return Recorded(log_index=log_index, digest=entry.digest, is_fresh=True, warnings=self._drain())
 
+    def _leave(self, staging: Path) -> None:
+        """Delete the staging folder of a run that ends well; after a failure it stays, empty, as the sign for recovery.
+
+        Where it cannot be deleted it is such a sign, too: what was recorded stands, and nothing has to be said.
+        """
+        with suppress(OSError):
+            _empty(staging)
+            if not self._has_failed:
+                staging.rmdir()
+
     def _drain(self) -> tuple[str, ...]:
         export = outbox.Export(root=self.root, store_id=self.identity.id, copies=self._copies, staging=self._staging)
         return outbox.drain(self._database, export)
+
+
+def _empty(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink()
 
 
 def _read_only(root: Path) -> RegistryError:
@@ -323,14 +380,3 @@ def _read_only(root: Path) -> RegistryError:
         subject=str(root),
         remedy="open it with something that signs checkpoints",
     )
-
-
-def _empty_and_remove(staging: Path) -> None:
-    """Delete the staging folder of a run that ends well; what lies in it has no name in the store."""
-    with explained(staging, "delete"):
-        for path in sorted(staging.rglob("*"), reverse=True):
-            if path.is_dir() and not path.is_symlink():
-                path.rmdir()
-            else:
-                path.unlink()
-        staging.rmdir()

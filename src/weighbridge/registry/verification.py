@@ -6,15 +6,16 @@ kept elsewhere shows that, so the answer says whether there was one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, text
 
-from weighbridge.errors import RegistryError, WeighbridgeError
+from weighbridge.errors import RegistryError, TamperedError, WeighbridgeError
 from weighbridge.registry import merkle
+from weighbridge.registry.copies import Copy, survey
 from weighbridge.registry.database import find_lost_schema
 from weighbridge.registry.durable import explained
 from weighbridge.registry.evidence import EvidenceStore
@@ -31,6 +32,9 @@ NO_CHECKPOINT = (
     "had no checkpoint from elsewhere, so a log that was cut short or put back cannot be told from a whole one"
 )
 
+ELSEWHERE = "checkpoint from elsewhere"
+"""The subject of what is wrong with such a checkpoint itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -44,7 +48,8 @@ class Problem:
 class Verification:
     """What was looked at and what was wrong with it.
 
-    `elsewhere` says how the log stands to the checkpoint that was kept elsewhere, or that there was none.
+    `elsewhere` says how the log stands to the checkpoints that were kept elsewhere, or that there was none. `warnings` say
+    which folders of copies could not be used.
     """
 
     problems: tuple[Problem, ...]
@@ -53,6 +58,7 @@ class Verification:
     entries: int
     checkpoints: int
     evidence_files: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -71,14 +77,54 @@ class _State:
     problems: list[Problem] = field(default_factory=list)
 
 
-def verify_store(registry: Registry, *, readers: Readers, checkpoint: str | None = None) -> Verification:
+def check_continues(leaves: Sequence[bytes], readers: Readers, note: str) -> str:
+    """Check that a log continues a checkpoint of it that was kept elsewhere, and say in words at which size.
+
+    Args:
+        leaves: the leaf hashes of the log, from its first entry; see `Registry.read_leaf_hashes`.
+        readers: how checkpoints are read and their signatures checked.
+        note: the text of the checkpoint.
+
+    Raises:
+        TamperedError: the checkpoint cannot be trusted, or the log was cut short, put back or rewritten.
+    """
+    remedy = "find out who changed the store, then put it back from a backup that is as new as the checkpoint"
+    try:
+        size, root = readers.checkpoint(note)
+    except WeighbridgeError as failure:
+        raise TamperedError(
+            f"the checkpoint from elsewhere cannot be trusted: {failure.message}",
+            subject=ELSEWHERE,
+            remedy="give the checkpoint of this store, and the key that signed it",
+        ) from failure
+    if size > len(leaves):
+        raise TamperedError(
+            f"the log has {len(leaves)} entries, a checkpoint from elsewhere knew {size}: it was cut short or put back",
+            subject="log",
+            remedy=remedy,
+        )
+    if merkle.root_of(leaves[:size]) != root:
+        raise TamperedError(
+            f"the first {size} entries are not those that a checkpoint from elsewhere knew: the log was rewritten",
+            subject="log",
+            remedy=remedy,
+        )
+    return f"agrees with the checkpoint from elsewhere at {size} entries"
+
+
+def verify_store(
+    registry: Registry, *, readers: Readers, checkpoint: str | None = None, copies: Iterable[Path] = ()
+) -> Verification:
     """Recompute the whole store: O(entries + bytes of evidence).
 
     Args:
         registry: an open store; it may be in use by others.
         readers: how checkpoints and statements are read and their signatures checked.
         checkpoint: the text of a checkpoint of this log that was kept elsewhere.
+        copies: folders with copies of checkpoints; the newest one in each is looked at.
     """
+    # Before anything else, because log and copies may grow meanwhile.
+    kept = survey(copies, registry.identity.id)
     # Files are listed first: an entry has its file only after it was committed, so none may be ahead of what is read next.
     files = _list_exports(registry.root)
     state = _read_state(registry)
@@ -89,11 +135,14 @@ def verify_store(registry: Registry, *, readers: Readers, checkpoint: str | None
     good, evidence_problems = _check_evidence(registry.evidence)
     problems += evidence_problems
     problems += _check_index(state, registry.evidence, readers, good)
-    elsewhere, outside = _check_elsewhere(leaves, readers, checkpoint)
+    problems += _check_copies(state, kept.copies)
+    notes = ([] if checkpoint is None else [checkpoint]) + [copy.note for copy in kept.copies]
+    elsewhere, outside = _check_elsewhere(leaves, readers, notes)
     return Verification(
-        problems=tuple(problems + outside),
+        problems=tuple(dict.fromkeys(problems + outside)),
         elsewhere=elsewhere,
-        had_checkpoint=checkpoint is not None,
+        had_checkpoint=bool(notes),
+        warnings=kept.warnings,
         entries=len(state.entries),
         checkpoints=len(state.checkpoints),
         evidence_files=len(good),
@@ -266,20 +315,21 @@ def _compare(table: Table, expected: set[tuple[Any, ...]], found: list[tuple[Any
         yield Problem(subject=table.name, message=f"has a row that no evidence explains: {clip(str(row))}")
 
 
-def _check_elsewhere(leaves: list[bytes], readers: Readers, checkpoint: str | None) -> tuple[str, list[Problem]]:
-    if checkpoint is None:
-        return NO_CHECKPOINT, []
-    try:
-        size, root = readers.checkpoint(checkpoint)
-    except WeighbridgeError as failure:
-        message = f"the checkpoint from elsewhere cannot be trusted: {failure.message}"
-        return message, [Problem(subject="checkpoint from elsewhere", message=message)]
-    if size > len(leaves):
-        message = (
-            f"the log has {len(leaves)} entries, a checkpoint from elsewhere knew {size}: it was cut short or put back"
-        )
-    elif merkle.root_of(leaves[:size]) != root:
-        message = f"the first {size} entries are not those that a checkpoint from elsewhere knew: the log was rewritten"
-    else:
-        return f"agrees with the checkpoint from elsewhere at {size} entries", []
-    return message, [Problem(subject="log", message=message)]
+def _check_copies(state: _State, copies: Iterable[Copy]) -> Iterator[Problem]:
+    """Whether each copy is the very text that the log has; whether it has its entries is checked beside."""
+    own = {size: note for size, _, _, note in state.checkpoints}
+    for copy in copies:
+        if copy.size in own and own[copy.size] != copy.note:
+            yield Problem(subject=clip(str(copy.path)), message="is another checkpoint than the log has of that size")
+
+
+def _check_elsewhere(leaves: list[bytes], readers: Readers, notes: list[str]) -> tuple[str, list[Problem]]:
+    """How the log stands to these checkpoints, in the words for the first, and what is wrong with any."""
+    told: list[str] = []
+    problems: list[Problem] = []
+    for note in notes:
+        try:
+            told.append(check_continues(leaves, readers, note))
+        except TamperedError as failure:
+            problems.append(Problem(subject=failure.subject, message=failure.message))
+    return (*(problem.message for problem in problems), *told, NO_CHECKPOINT)[0], problems

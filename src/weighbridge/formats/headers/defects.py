@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, clip
 
@@ -12,6 +14,9 @@ class OverLimitError(MalformedArtifactError):
 
 EVIDENCE_LIMIT = 8
 """Places shown for one check; the others are counted."""
+
+DEFECT_LIMIT = 10_000
+"""Defects of one file after which a reader need not go on."""
 
 
 class Defects:
@@ -28,6 +33,11 @@ class Defects:
 
     def __bool__(self) -> bool:
         return bool(self._counts)
+
+    @property
+    def total(self) -> int:
+        """How many were noted."""
+        return sum(self._counts.values())
 
     def add(
         self,
@@ -46,6 +56,13 @@ class Defects:
         places = self._found.setdefault(key, [])
         if len(places) < EVIDENCE_LIMIT:
             places.append(Evidence(artifact=self._path, locator=clip(locator), excerpt=clip(excerpt)))
+
+    def add_more(
+        self, check: str, places: Sized, *, grade: tuple[Outcome, Severity] = (Outcome.FAIL, Severity.HIGH)
+    ) -> None:
+        """Count those of `places` that are beyond the first EVIDENCE_LIMIT, which are noted."""
+        if len(places) > EVIDENCE_LIMIT:
+            self._counts[(check, *grade)] += len(places) - EVIDENCE_LIMIT
 
     def add_error(self, check: str, error: MalformedArtifactError) -> None:
         """Note what a reader raised."""

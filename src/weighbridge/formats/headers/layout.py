@@ -14,6 +14,9 @@ LONGEST_READ_GAP_BYTES = 128 << 20
 _SPANS_BY_NAME = 1024
 """Up to this many tensors each gets a span of its own; beyond, neighbours share one, to bound memory."""
 
+SPAN_LIMIT = 20_000
+"""Most stretches of tensors of one file that are accounted for one by one."""
+
 Extent = tuple[int, int, str]
 """Start, end (not included) and name of one tensor's bytes."""
 
@@ -56,6 +59,15 @@ def arrange(extents: Iterable[Extent], *, first: int, size_bytes: int) -> Layout
         position = end
     spans = tuple(Span(start=s, end=e, kind=SpanKind.TENSOR, note=_note(n, by_name=by_name)) for s, e, n in runs)
     return Layout(spans=spans, overlaps=tuple(overlaps), outside=tuple(outside), holes=tuple(holes), end=position)
+
+
+def bounded(layout: Layout) -> tuple[Span, ...]:
+    """The spans of a layout, or one unread span over all of them where a file of holes has more than SPAN_LIMIT."""
+    spans = layout.spans
+    if len(spans) <= SPAN_LIMIT:
+        return spans
+    note = f"{len(spans):,} tensors with holes between them"
+    return (Span(start=spans[0].start, end=spans[-1].end, kind=SpanKind.UNREAD, note=note),)
 
 
 def leave_unread(spans: Iterable[Span], *, size_bytes: int, longest: int = LONGEST_READ_GAP_BYTES) -> list[Span]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from json.decoder import scanstring  # type: ignore[attr-defined]  # what json itself reads strings with; typeshed leaves it out
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -20,19 +22,27 @@ from weighbridge.formats.headers.defects import OverLimitError
 DEPTH_LIMIT = 128
 """serde_json's own recursion limit; Python's json gives up near 1,000."""
 
-KEY_LIMIT = 600_000
+KEY_LIMIT = 400_000
 """Keys held at once, over all open objects; the largest vocabularies of 2026 have about 262,000 in one object."""
 
-WORK_LIMIT = 1_000_000
+WORK_LIMIT = 400_000
 """Steps of one survey, below a second: a plain member is one, a small object two, another nested value four; runs of plain elements are free."""
+
+MARK_LIMIT = 3_000_000
+"""Commas, and backslashes, of one document: what a run of plain elements or a long string costs. The tokenizers of 2026 have half."""
+
+_IS_EXACT = sys.version_info >= (3, 11, 5)
+"""Whether this Python matches possessive groups right (gh-106052); possessive classes it always does."""
+_ONCE = "+" if _IS_EXACT else ""
+_RUN = "*+" if _IS_EXACT else "{0,4096}"
 
 _SPACE = rb"[ \t\r\n]*+"
 _ESCAPED = (
     rb"\\(?:[\"\\/bfnrt]|u(?:[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?![dD][89a-fA-F])[0-9a-fA-F]{4}))"
 )
-_STRING = rb"\"(?:[^\"\\\x00-\x1f]++|" + _ESCAPED + rb")*+\""
-_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+_STRING = rb"\"(?:[^\"\\\x00-\x1f]++|" + _ESCAPED + rb")*" + _ONCE.encode() + rb"\""
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +84,12 @@ class _Grammar:
         words = "true|false|null" + ("|NaN|-?Infinity" if nonfinite else "")
         string = _STRING.decode()
         scalar = f"(?:{string}|{words}|{_NUMBER.decode()})"
-        array = rf"\[{s}\]|\[(?:{s}{scalar}{s},)*+{s}{scalar}{s}\]"
+        array = rf"\[{s}\]|\[(?:{s}{scalar}{s},){_RUN}{s}{scalar}{s}\]"
         plain = rf"(?:{scalar}|{array}|\{{{s}\}})"
         pair = f"{s}{string}{s}:{s}{plain}{s}"
-        few = rf"\{{(?:{pair},){{0,32}}+{pair}\}}"
+        few = rf"\{{(?:{pair},){{0,32}}{_ONCE}{pair}\}}"
         self.value = _compile(rf"{s}(?:({plain})|([\[{{]))")
-        self.elements = _compile(f"(?:{s}{plain}{s},){{0,4096}}+")
+        self.elements = _compile(f"(?:{s}{plain}{s},){{0,4096}}{_ONCE}")
         self.member = _compile(f"{s}({string}){s}:{s}(?:({plain})|({few})){s},")
         self.inner_key = _compile(rf"{s}({string}){s}:{s}{plain}{s}[,}}]")
         self.key = _compile(f"{s}({string}){s}:{s}")
@@ -102,6 +112,18 @@ _STRICT = _Grammar(nonfinite=False)
 _PYTHON = _Grammar(nonfinite=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainMembers:
+    """A spelling of members that a caller reads by itself.
+
+    `pattern` matches one member and the comma behind it: group 1 is the key with its quotes and without escapes, the rest is
+    JSON without a key twice. `on_match` takes each.
+    """
+
+    pattern: re.Pattern[bytes]
+    on_match: Callable[[re.Match[bytes]], None]
+
+
 @dataclass(slots=True)
 class _Frame:
     keys: set[bytes] | None
@@ -118,7 +140,9 @@ class _Surveyor:
         watch: frozenset[bytes],
         on_member: Callable[[bytes, int, int], None] | None,
         key_limit: int,
+        plain: PlainMembers | None,
     ) -> None:
+        self.plain = plain
         self.data = data
         self.grammar = grammar
         self.watch = watch
@@ -172,6 +196,7 @@ class _Surveyor:
         """The run of members without nested values, each ended by a comma."""
         on_member = self.on_member if len(self.frames) == 1 else None
         match_member = self.grammar.member.match
+        position = self.plain_members(position, keys)
         while match := match_member(self.data, position):
             token = match.group(1)
             which = match.lastindex or 2
@@ -184,10 +209,22 @@ class _Surveyor:
                 self.held += 1
             if on_member:
                 on_member(token, *match.span(which))
-            position = match.end()
             self.work_left -= which - 1
+            position = self.plain_members(match.end(), keys)
             if self.work_left < 0:
                 break
+        return position
+
+    def plain_members(self, position: int, keys: set[bytes]) -> int:
+        """The run of top-level members in the caller's own spelling."""
+        if self.plain is None or len(self.frames) > 1:
+            return position
+        match_plain, on_match = self.plain.pattern.match, self.plain.on_match
+        while self.work_left >= 0 and (match := match_plain(self.data, position)):
+            self.add(keys, match.group(1), match.start(1), match.end(1))
+            on_match(match)
+            position = match.end()
+            self.work_left -= 1
         return position
 
     def is_unremarkable(self, item: bytes) -> bool:
@@ -219,7 +256,8 @@ class _Surveyor:
         """Keep a key; report it where it is there already or watched. Escapes do not hide a key."""
         if self.held >= self.key_limit:
             raise OverLimitError(f"more than {self.key_limit:,} keys are open at once", locator=f"byte {offset}")
-        plain = json.dumps(json.loads(token), ensure_ascii=False).encode() if b"\\" in token else token
+        # No token without escapes holds what only an escape can spell, so this is one spelling for each key.
+        plain = b'"%s"' % text_of(token).encode("utf-8", "surrogatepass") if b"\\" in token else token
         if plain in keys:
             self.result.duplicate_count += 1
             if len(self.result.duplicates) < 16:
@@ -240,24 +278,27 @@ def survey(
     key_limit: int = KEY_LIMIT,
     watch: frozenset[str] = frozenset(),
     on_member: Callable[[bytes, int, int], None] | None = None,
+    plain: PlainMembers | None = None,
 ) -> Survey:
     """Check one JSON value from `start` and say where it ends.
 
     `data` must be valid UTF-8 (the caller checked). `nonfinite` allows NaN and Infinity as Python writes them.
     `on_member(token, start, end)` is called for every member of a top-level object, in order, with its key as written
-    (quotes and escapes too) and the byte range of its value.
+    (quotes and escapes too) and the byte range of its value, but for those that `plain` reads.
 
     Raises:
         MalformedArtifactError: not JSON, or deeper than DEPTH_LIMIT.
-        OverLimitError: more than `key_limit` keys open at once, or over WORK_LIMIT.
+        OverLimitError: more than `key_limit` keys open at once, or over WORK_LIMIT or MARK_LIMIT.
     """
+    if max(data.count(b","), data.count(b"\\")) > MARK_LIMIT:
+        raise OverLimitError("more values than this release walks")
     tokens = frozenset(json.dumps(key, ensure_ascii=False).encode() for key in watch)
-    return _Surveyor(data, _PYTHON if nonfinite else _STRICT, tokens, on_member, key_limit).run(start)
+    return _Surveyor(data, _PYTHON if nonfinite else _STRICT, tokens, on_member, key_limit, plain).run(start)
 
 
 def text_of(token: bytes) -> str:
     """The text of a string token that a survey has passed."""
-    return str(json.loads(token)) if b"\\" in token else token[1:-1].decode()
+    return str(scanstring(token.decode(), 1)[0]) if b"\\" in token else token[1:-1].decode()
 
 
 def load(data: bytes) -> Any:

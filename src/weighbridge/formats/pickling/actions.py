@@ -6,7 +6,7 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.judge import put_items, put_pairs
 from weighbridge.formats.pickling.machine import Action, Machine
 from weighbridge.formats.pickling.opcodes import NAMES
-from weighbridge.formats.pickling.values import TOP, Blob, Global, Mapping, Obj, Sequence, Value
+from weighbridge.formats.pickling.values import ATOMS, TOP, Blob, Global, Mapping, Obj, Sequence, Value
 
 _CONTAINERS = (tuple, Mapping, Sequence, Obj)
 
@@ -150,7 +150,7 @@ def _extend(machine: Machine, kind: str, items: list[Value]) -> None:
 
 def _add_members(machine: Machine, target: Sequence, items: list[Value]) -> None:
     for item in items:
-        if item.__class__ is tuple:
+        if item.__class__ not in ATOMS:
             machine.weigh_key(item)
     machine.held += put_items(target, items)
 
@@ -174,7 +174,7 @@ def _add_pairs(machine: Machine, target: Mapping, items: list[Value]) -> None:
     if len(items) % 2:
         raise MalformedArtifactError("a dict is given a key without a value", locator=machine.locator)
     for key in items[::2]:
-        if key.__class__ is tuple:
+        if key.__class__ not in ATOMS:
             machine.weigh_key(key)
     machine.held += put_pairs(target, items)
 
@@ -196,7 +196,7 @@ def _inst(machine: Machine, names: tuple[str, str]) -> None:
 def _call(machine: Machine, callee: Value, arguments: Value) -> None:
     """Push what a call gives; a covered container hashes what it is given."""
     if callee.__class__ is Global and callee.entry is not None and callee.entry.items:
-        machine.weigh_key(arguments)
+        machine.weigh_key(arguments, is_key=False)
     machine.stack.append(machine.judge.call(callee, arguments, machine.locator))
 
 

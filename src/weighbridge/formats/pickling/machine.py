@@ -22,6 +22,7 @@ from weighbridge.formats.pickling.values import (
     Sequence,
     Value,
     children_of,
+    is_hashable,
     unfolded_size,
 )
 
@@ -180,18 +181,24 @@ class Machine:
         self.stack = self.marks.pop()
         return items
 
-    def weigh_key(self, key: Value) -> None:
-        """Count the work of hashing a key: nested tuples are hashed again at every use, shared parts included."""
+    def weigh_key(self, key: Value, *, is_key: bool = True) -> None:
+        """Count the work of hashing a key: nested tuples are hashed again at every use, shared parts included.
+
+        `is_key`: it is one, and not only something that holds keys, so that it must be hashable.
+        """
         if self.key_work > _KEY_WORK:
             return  # it was said already
         pending, work = [key], 0
         while pending and self.key_work + work <= _KEY_WORK:
             value = pending.pop()
             work += 1
+            if is_key and not is_hashable(value):
+                self.judge.report.add("pickle.structure", "uses a value as a key that cannot be one", self.locator)
+                break
             if value.__class__ in (tuple, Sequence):
                 pending.extend(children_of(value))
         self.key_work += work
-        if pending:
+        if self.key_work > _KEY_WORK:
             self.judge.report.add(
                 "pickle.expansion", "hashes a key whose shared parts unfold without end", self.locator
             )

@@ -9,6 +9,8 @@ machine turns the last three into the first.
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -24,10 +26,18 @@ KEPT_BYTES = 256
 """Longest text or bytes kept as a value; module names and attribute names are shorter."""
 PAYLOAD_BYTES = 4096
 """Bytes from this size on are weights or other opaque data in the byte account."""
+LINE_BYTES = 1 << 16
+"""Longest line whose text is decoded; a longer one is passed over."""
+TEXT_BYTES = 64 << 20
+"""How much long text of one stream is decoded to see that it is valid; the rest is passed over."""
 _LOOKAHEAD_BYTES = 16
 _OPAQUE = ("bytes", "bytearray", "string")
 _INTEGER = re.compile(rb"-?(0|[1-9][0-9]{0,400})\Z")
 _INDEX = re.compile(rb"[0-9]{1,18}\Z")
+_FLOAT = re.compile(rb"-?(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,5})?\Z")
+_ENDLESS = (b"nan", b"inf", b"-inf")
+_BAD_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\(?:x(?![0-9a-fA-F]{2})|\Z)")
+_Utf8 = codecs.getincrementaldecoder("utf-8")  # looked up here: a jail may open no module
 
 
 class Cursor:
@@ -39,7 +49,7 @@ class Cursor:
     begin like a pickle.
     """
 
-    __slots__ = ("at", "base", "data", "end", "is_cut", "limit", "nested", "payloads", "source")
+    __slots__ = ("at", "base", "data", "end", "is_cut", "limit", "nested", "payloads", "source", "text_left")
 
     def __init__(self, source: Source, *, start: int = 0, end: int | None = None) -> None:
         self.source = source
@@ -51,6 +61,7 @@ class Cursor:
         self.is_cut = False
         self.payloads: list[tuple[int, int]] = []
         self.nested: list[tuple[int, int]] = []
+        self.text_left = TEXT_BYTES
 
     @property
     def offset(self) -> int:
@@ -148,6 +159,21 @@ def _long_value(cursor: Cursor, kind: str, size_bytes: int) -> Blob:
     return blob
 
 
+def _long_text(cursor: Cursor, size_bytes: int) -> Blob:
+    """Text that is not kept: decoded piece by piece, because a loader stops at what is not UTF-8."""
+    if size_bytes > cursor.text_left:
+        return _long_value(cursor, "str", size_bytes)
+    cursor.text_left -= size_bytes
+    start, left, characters, head, decoder = cursor.offset, size_bytes, 0, b"", _Utf8("surrogatepass")
+    cursor._require(size_bytes)  # noqa: SLF001  # same module
+    while left:
+        piece = cursor.take(min(left, WINDOW_BYTES))
+        head = head or piece[:128]
+        left -= len(piece)
+        characters += len(decoder.decode(piece, final=not left))
+    return Blob("str", start, size_bytes, head, characters=characters)
+
+
 def _bytes(length: Reader) -> Reader:
     def read(cursor: Cursor) -> Any:
         size_bytes = length(cursor)
@@ -169,7 +195,7 @@ def _text(length: Reader) -> Reader:
     def read(cursor: Cursor) -> Any:
         size_bytes = length(cursor)
         if size_bytes > KEPT_BYTES:
-            return _long_value(cursor, "str", size_bytes)
+            return _long_text(cursor, size_bytes)
         return cursor.take(size_bytes).decode("utf-8", "surrogatepass")
 
     return read
@@ -187,18 +213,24 @@ def _string(length: Reader) -> Reader:
 
 
 def _quoted(cursor: Cursor) -> Any:
-    start, raw = cursor.offset, cursor.line(KEPT_BYTES)
+    start, raw = cursor.offset, cursor.line(LINE_BYTES)
     if raw is None:
         return Blob("string", start, -1)
     if len(raw) < 2 or raw[0] != raw[-1] or raw[0] not in b"\"'":
         raise MalformedArtifactError("the text of STRING is not in quotes", locator=f"byte {start}")
     inner = raw[1:-1]
-    return inner.decode("ascii") if inner.isascii() and b"\\" not in inner else Blob("string", start, -1, inner)
+    if _BAD_ESCAPE.search(inner):
+        raise MalformedArtifactError("the text of STRING holds a broken escape", locator=f"byte {start}")
+    is_kept = len(inner) <= KEPT_BYTES and inner.isascii() and b"\\" not in inner
+    return inner.decode("ascii") if is_kept else Blob("string", start, -1, inner[:128])
 
 
 def _unicode_line(cursor: Cursor) -> Any:
-    start, raw = cursor.offset, cursor.line(KEPT_BYTES)
-    return Blob("str", start, -1) if raw is None else raw.decode("raw-unicode-escape")
+    start, raw = cursor.offset, cursor.line(LINE_BYTES)
+    if raw is None:
+        return Blob("str", start, -1)
+    text = raw.decode("raw-unicode-escape")
+    return text if len(text) <= KEPT_BYTES else Blob("str", start, -1, raw[:128], characters=len(text))
 
 
 def _short_line(cursor: Cursor) -> bytes:
@@ -230,7 +262,13 @@ def _index_line(cursor: Cursor) -> int:
 
 
 def _float_line(cursor: Cursor) -> float:
-    return float(_short_line(cursor))
+    raw = _short_line(cursor)
+    value = float(raw) if _FLOAT.match(raw) or raw in _ENDLESS else None
+    if value is None or (value in (math.inf, -math.inf) and raw not in _ENDLESS):
+        raise MalformedArtifactError(
+            "a number is spelled in a way loaders disagree on", locator=f"byte {cursor.offset}"
+        )
+    return value
 
 
 def _name_line(cursor: Cursor) -> str:

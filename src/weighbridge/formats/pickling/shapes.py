@@ -12,7 +12,16 @@ from math import prod
 
 from weighbridge.formats.pickling.allowlist import DIMENSION_LIMIT, Entry
 from weighbridge.formats.pickling.torch_values import Storage, View, view_of
-from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Sequence, Value
+from weighbridge.formats.pickling.values import (
+    Blob,
+    Global,
+    Mapping,
+    Obj,
+    Sequence,
+    Value,
+    children_of,
+    is_hashable,
+)
 
 _DTYPE = re.compile(r"[<>|=]?([?biufcSUVOMm])([0-9]{0,9})\Z")
 _FLEXIBLE = "SUV"
@@ -68,7 +77,7 @@ def _lies(message: str) -> Refusal:
 def _size(value: Value) -> int:
     """Bytes behind a bytes-like value; -1 where that depends on an encoding."""
     if value.__class__ is Blob:
-        return value.size_bytes if value.kind != "str" else -1
+        return value.size_bytes if value.kind != "str" else value.characters
     return len(value) if value.__class__ is bytes else -1
 
 
@@ -76,18 +85,26 @@ def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
     if not arguments:
         return Blob("bytes", 0, 0)
     first = arguments[0]
-    size = len(first) if first.__class__ in (str, bytes) else _size(first)
-    return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size)
+    size = len(first) if first.__class__ is str else _size(first)
+    head = first.encode("latin-1", "replace")[:128] if first.__class__ is str else b""
+    return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size, head)
+
+
+def _plain_type(text: str) -> tuple[str, str] | None:
+    """Letter and digits of a dtype that numpy has, as `<f4`; None for any other text."""
+    found = _DTYPE.match(text)
+    if found is None:
+        return None
+    letter, digits = found.groups()
+    return (letter, digits) if not digits or int(digits) in _ITEM_BYTES.get(letter, (int(digits),)) else None
 
 
 def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     text = arguments[0]
-    found = _DTYPE.match(text) if text.__class__ is str else None
+    found = _plain_type(text) if text.__class__ is str else None
     if found is None:
-        return Refusal(message="makes a numpy dtype that is not a plain type")
-    letter, digits = found.groups()
-    if digits and int(digits) not in _ITEM_BYTES.get(letter, (int(digits),)):
-        return Refusal(message="makes a numpy dtype of a size that numpy does not have")
+        return Refusal(message="makes a numpy dtype that is not a plain type of numpy")
+    letter, digits = found
     size = int(digits or 1) * (4 if letter == "U" else 1) if digits or letter == "?" else -1
     return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
 
@@ -98,7 +115,7 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     version, order, inner, names, fields, size, alignment, flags = state[:8]
     numbers = (version, size, alignment, flags)
-    if order.__class__ is not str or any(part.__class__ is not int for part in numbers):
+    if order.__class__ is not str or not all(n.__class__ is int and -(1 << 31) <= n < 1 << 31 for n in numbers):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     if version not in _DTYPE_VERSIONS or order not in _ORDERS:
         return Refusal(message="gives a numpy dtype a state of unknown version or byte order")
@@ -121,7 +138,7 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
 def _is_shape(value: Value) -> bool:
     if value.__class__ is not tuple or len(value) > DIMENSION_LIMIT:
         return False
-    return all(part.__class__ is int and part >= 0 for part in value)
+    return all(part.__class__ is int and 0 <= part < 1 << 62 for part in value)
 
 
 def _inner(inner: Value, size: int) -> Refusal | None:
@@ -174,6 +191,9 @@ def _plain_numbers(value: Value) -> Refusal | None:
 def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     if prod(arguments[1]) != 0:
         return Refusal(message="makes a numpy array of uninitialised memory")
+    kind: Value = arguments[2].head if arguments[2].__class__ is Blob else arguments[2]
+    if _plain_type(kind.decode("latin-1") if kind.__class__ is bytes else kind) is None:
+        return Refusal(message="makes a numpy array of no type of numpy's")
     return Obj(entry.makes, entry)
 
 
@@ -293,6 +313,8 @@ _STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
 
 def make(entry: Entry, arguments: tuple[Value, ...]) -> Value:
     """What a covered call gives, or a Refusal. The entry's signature has been found to cover the arguments."""
+    if entry.items == "set" and not all(map(is_hashable, children_of(arguments[0]) if arguments else ())):
+        return Refusal(message="makes a set of what cannot be in one", check="pickle.structure")
     if entry.check:
         return _CALLS[entry.check](entry, arguments)
     held = Mapping() if entry.items == "mapping" else Sequence(entry.items) if entry.items else None

@@ -96,6 +96,8 @@ class TorchArchive:
         for member in self.archive.members:
             if not member.name.startswith(prefix):
                 self.archive.complain(f"{member.name} lies outside the folder {prefix}", member.header_offset)
+        if not any(member.name == f"{prefix}data.pkl" for member in self.archive.members):
+            self.archive.complain("there is no data.pkl, with which torch starts", 0)
         return prefix
 
     def _rest(self, member: Member) -> str:

@@ -32,12 +32,13 @@ class Blob:
     """Text or bytes too long to keep: `start` and `size_bytes` in the file, and the first few bytes as `head`.
 
     `kind` is `str`, `bytes`, `bytearray`, or `string` where the loader's encoding decides between text and bytes.
-    `size_bytes` is -1 where the length of the decoded value is not known.
+    `size_bytes` is -1 where the length of the decoded value is not known, and so is `characters`, the length of text.
     """
 
-    __slots__ = ("head", "kind", "size_bytes", "start")
+    __slots__ = ("characters", "head", "kind", "size_bytes", "start")
 
-    def __init__(self, kind: str, start: int, size_bytes: int, head: bytes = b"") -> None:
+    def __init__(self, kind: str, start: int, size_bytes: int, head: bytes = b"", *, characters: int = -1) -> None:
+        self.characters = characters
         self.kind = kind
         self.start = start
         self.size_bytes = size_bytes
@@ -151,6 +152,25 @@ def children_of(value: Value) -> list[Value] | tuple[Value, ...]:
         case Obj(held=held) if held is not None:
             return children_of(held)
     return ()
+
+
+_UNHASHABLE = frozenset(
+    ("numpy.ndarray", "types.SimpleNamespace", "argparse.Namespace", "builtins.slice", "__builtin__.slice")
+)
+
+
+def is_hashable(value: Value) -> bool:
+    """Whether a loader can use a value as a key, what is inside it left aside. What nobody knows counts as hashable."""
+    match value:
+        case Sequence():
+            return value.kind == "frozenset"
+        case Mapping():
+            return False
+        case Blob():
+            return value.kind != "bytearray"
+        case Obj():
+            return value.path not in _UNHASHABLE and (value.held is None or value.path.endswith(".frozenset"))
+    return True
 
 
 def own_size(value: Value) -> int:

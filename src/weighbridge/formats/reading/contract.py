@@ -42,6 +42,10 @@ class Reading:
     header: Header | None = None
 
 
+def _nothing() -> None:
+    """What a unit without tables prepares."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One file format.
@@ -50,6 +54,8 @@ class Format:
     says whether loading such a file can run code. `checks` are the ids of every finding the unit can give.
     `sniff(source)` reads little; `read(source)` may raise MalformedArtifactError, which becomes a FAIL finding
     `<name>.structure` with every byte unread; findings made before are then lost, so a reader that has some returns them.
+    `prepare()` reads whatever tables of its own the unit needs and keeps them: it is called once before the lockdown, after
+    which no file can be opened and nothing imported. A unit whose `prepare` raises counts as one that failed to load.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Format:
     references: tuple[str, ...]
     sniff: Callable[[Source], Match]
     read: Callable[[Source], Reading]
+    prepare: Callable[[], None] = _nothing
 
 
 def whole(kind: SpanKind, source: Source, note: str) -> tuple[Span, ...]:

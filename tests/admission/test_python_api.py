@@ -1,0 +1,63 @@
+"""The Python API: the same words as the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import weighbridge
+from weighbridge.cli.demo import write_trapped_model
+from weighbridge.errors import UsageError, WeighbridgeError
+from weighbridge.testing.models import tiny_gguf, tiny_safetensors
+from weighbridge.vocabulary import Verdict
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(tiny_safetensors())
+    return file
+
+
+def test_a_model_is_admitted_loaded_and_checked(model: Path, data_folder: Path) -> None:
+    use = weighbridge.UseContext(purpose="search", owner="ana")
+    decision = weighbridge.admit(model, use=use)
+    assert decision.verdict is Verdict.ADMIT
+    assert weighbridge.path(str(model), use=use).read_bytes() == model.read_bytes()
+    assert weighbridge.why(model) == decision
+    assert weighbridge.show(model).subject == decision.subject == weighbridge.inspect(model).subject
+    assert list(weighbridge.decisions().values()) == [decision]
+    assert weighbridge.verify(model).passed
+    assert weighbridge.verify().passed
+    assert weighbridge.replay(model)
+
+
+def test_a_refusal_is_an_answer_and_a_waiver_lifts_it(tmp_path: Path, data_folder: Path) -> None:
+    trapped = write_trapped_model(tmp_path / "trapped")
+    assert weighbridge.admit(trapped).verdict is Verdict.REFUSE
+    with pytest.raises(UsageError, match="refused"):
+        weighbridge.path(trapped)
+    until = datetime.now(UTC) + timedelta(days=30)
+    weighbridge.waive("no-code-in-weights", trapped, by="eve", reason="a drill", control="sandbox", until=until)
+    again = weighbridge.admit(trapped)
+    assert again.verdict is not Verdict.REFUSE
+    assert again.expires_at <= until
+
+
+def test_an_approval_lifts_a_referral(tmp_path: Path, data_folder: Path) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "model.gguf").write_bytes(tiny_gguf())
+    (odd / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(100)))
+    assert weighbridge.admit(odd).verdict is Verdict.REFER
+    approved = weighbridge.approve(odd, by="bob", reason="a picture")
+    assert approved.verdict is Verdict.ADMIT_WITH_CONDITIONS
+    assert weighbridge.path(odd).is_dir()
+
+
+def test_what_cannot_be_had_is_an_exception_with_words(tmp_path: Path, data_folder: Path) -> None:
+    with pytest.raises(WeighbridgeError) as failure:
+        weighbridge.admit(tmp_path / "nothing")
+    assert failure.value.message
