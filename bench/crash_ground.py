@@ -256,6 +256,7 @@ def _look(place: Path, *, writable: bool) -> tuple[list[str], list[str]]:
     from weighbridge.admission.verification import verify_decision, verify_installation
 
     with open_house(place, writable=writable) as house:
+        _ = house.registry  # founds a store where there is none yet, and recovers one that was left
         known = recall_all(house, superseded=True)
         answers = list(verify_installation(house, checkpoint=None, key=None).answers) if known else []
         for decision in known:

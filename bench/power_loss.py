@@ -97,9 +97,7 @@ class Folder:
 
 def _half(changes: list[Change]) -> list[Change]:
     middle = len(changes) // 2
-    torn = [
-        (kind, number, data[: len(data) // 2]) for kind, number, data in changes[middle : middle + 1] if kind == "write"
-    ]
+    torn = [(kind, at, data[: len(data) // 2]) for kind, at, data in changes[middle : middle + 1] if len(data) > 1]
     return changes[:middle] + torn
 
 

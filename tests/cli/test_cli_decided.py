@@ -10,6 +10,12 @@ import pytest
 from tests.cli.conftest import Command
 
 
+def path_of(command: Command, model: Path) -> Path:
+    done = command("path", str(model))
+    assert done.code == 0, done.err
+    return Path(done.out.strip())
+
+
 def test_nothing_is_known_of_a_model_that_was_never_weighed(command: Command, model: Path) -> None:
     for name in ("show", "why", "path", "verify", "replay"):
         done = command(name, str(model))
@@ -35,16 +41,16 @@ def test_changed_bytes_at_a_path_are_another_model(command: Command, model: Path
 def test_a_path_holds_exactly_the_admitted_bytes(command: Command, model: Path) -> None:
     command("admit", str(model))
     wanted = {path.name: path.read_bytes() for path in model.iterdir()}
-    folder = Path(command("path", str(model)).out.strip())
+    folder = path_of(command, model)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == wanted
     assert all(path.stat().st_mode & 0o222 == 0 for path in folder.iterdir())
     shutil.rmtree(model)
-    assert Path(command("path", str(model)).out.strip()) == folder
+    assert path_of(command, model) == folder
 
 
 def test_a_path_is_not_given_for_changed_bytes(command: Command, model: Path) -> None:
     command("admit", str(model))
-    folder = Path(command("path", str(model)).out.strip())
+    folder = path_of(command, model)
     damaged = folder / "model.safetensors"
     damaged.chmod(0o600)
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\xff")
@@ -55,10 +61,10 @@ def test_a_path_is_not_given_for_changed_bytes(command: Command, model: Path) ->
 
 def test_a_path_that_was_tampered_with_is_laid_out_anew(command: Command, model: Path) -> None:
     command("admit", str(model))
-    folder = Path(command("path", str(model)).out.strip())
+    folder = path_of(command, model)
     folder.chmod(0o700)
     (folder / "extra.py").write_text("import os")
-    again = Path(command("path", str(model)).out.strip())
+    again = path_of(command, model)
     assert sorted(path.name for path in again.iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 

@@ -15,11 +15,22 @@ from tests import policy_cases as cases
 from tests.policy_cases import CHECKS, CLEAN, judged, waiver
 from weighbridge.errors import PolicyError
 from weighbridge.policy.documents import default_policy, load_policy
-from weighbridge.policy.examination import Evidence, matches
+from weighbridge.policy.examination import CompiledRule, Evidence, matches
 from weighbridge.policy.expressions import Binding, Expression
 from weighbridge.policy.inputs import finding_value, input_values
 from weighbridge.registry import wire
-from weighbridge.vocabulary import Answer, Dossier, Effect, Header, Outcome, Policy, Standing, UseContext, Verdict
+from weighbridge.vocabulary import (
+    Answer,
+    Dossier,
+    Effect,
+    Header,
+    Outcome,
+    Policy,
+    Severity,
+    Standing,
+    UseContext,
+    Verdict,
+)
 
 DEFAULT = default_policy()
 
@@ -219,10 +230,12 @@ _hostile = st.recursive(
 def test_no_value_makes_an_engine_fall_over(message, name, facts, number):
     surrogate = message + "\udc80"
     header = Header(path=name, format=name, architecture=surrogate, parameter_count=number)
-    dossier = replace(CLEAN, headers=(header,), findings=(replace(cases.finding(name), message=surrogate),))
+    unsure = replace(cases.finding(name, Outcome.UNKNOWN), message=surrogate)
+    dossier = replace(CLEAN, headers=(header,), findings=(unsure,))
     evidence = Evidence(dossier, UseContext(purpose=surrogate), facts)
     touch = 'findings.exists(f, f.message == f.path) || headers.exists(h, h.architecture == "x") || facts.size() > 99'
-    reply = Expression(touch, rule="touch").ask(evidence.whole.binding)
+    compiled = CompiledRule(rule=cases.rule("touch", touch), condition=Expression(touch, rule="touch"))
+    reply = evidence.whole.ask(compiled)
     assert reply.answer in (Answer.YES, Answer.NO)
 
 
@@ -250,3 +263,61 @@ def _shipped() -> bytes:
 
 
 _SHIPPED = _shipped()
+
+PADDING = 50_000
+
+
+def _padded(dossier: Dossier, count: int = PADDING) -> Dossier:
+    """With clean files, and what the checks that passed already say of them."""
+    passed = [finding for finding in dossier.findings if finding.outcome is Outcome.PASS]
+    said = [replace(passed[n % len(passed)], message=f"of {n}") for n in range(count)] if passed else []
+    files = [replace(cases.artifact(f"notes/{n:06}.txt", size=1), format="safetensors") for n in range(count)]
+    return replace(dossier, artifacts=(*dossier.artifacts, *files), findings=(*dossier.findings, *said))
+
+
+def _does_not_count(policy: Policy) -> bool:
+    return not any(word in rule.when for rule in policy.rules for word in ("model.files", "size("))
+
+
+@settings(max_examples=60)
+@given(cases.dossiers(), cases.policies(), cases.uses, cases.waivers(), cases.approvals)
+def test_clean_files_and_passed_checks_never_change_a_verdict(dossier, policy, use, waivers, approvals):
+    given_to_both = {"waivers": waivers, "approvals": approvals}
+    for judging in [DEFAULT, *([policy] if _does_not_count(policy) else [])]:
+        before = judged(dossier, judging, use, **given_to_both)
+        assume(not any(reason.rule == "law.nothing-examined" for reason in before.reasons))
+        after = judged(_padded(dossier, 300), judging, use, **given_to_both)
+        assert (after.verdict, after.conditions) == (before.verdict, before.conditions)
+
+
+@pytest.mark.parametrize("findings", [(), (cases.failure("code.on-load"),)])
+def test_fifty_thousand_clean_files_never_change_a_verdict(findings):
+    dossier = _with(CLEAN, *findings)
+    by_path = cases.policy_of(
+        cases.rule("by-path", 'findings.exists(f, f.outcome == "fail" && f.path.endsWith(".pt"))'),
+        cases.rule("no-scripts", 'artifacts.exists(a, a.path.endsWith(".sh"))'),
+    )
+    padded = _padded(dossier)
+    for policy in (DEFAULT, by_path):
+        before, after = judged(dossier, policy), judged(padded, policy)
+        assert (after.verdict, after.reasons) == (before.verdict, before.reasons)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAIL, Outcome.UNKNOWN])
+def test_fifty_thousand_failures_never_lift_a_refusal(outcome):
+    trap = _with(CLEAN, cases.failure("code.on-load", path="z.pt"))
+    added = [
+        replace(cases.finding(f"aaa.{n % 30}", outcome, Severity.CRITICAL, f"a{n}"), message=f"{n}")
+        for n in range(PADDING)
+    ]
+    padded = _with(trap, *added)
+    by_path = cases.policy_of(cases.rule("by-path", 'findings.exists(f, f.outcome == "fail" && f.path == "z.pt")'))
+    for policy in (DEFAULT, by_path):
+        assert judged(padded, policy, approvals={"d": cases.APPROVAL}).verdict is Verdict.REFUSE
+
+
+@settings(max_examples=40)
+@given(cases.dossiers(), st.lists(cases.failures, min_size=1, max_size=5), cases.policies(is_monotone=True), cases.uses)
+def test_many_failures_never_make_a_policy_kinder(dossier, added, policy, use):
+    many = [replace(added[n % len(added)], message=f"{n}") for n in range(500)]
+    assert judged(_with(dossier, *many), policy, use).verdict.rank >= judged(dossier, policy, use).verdict.rank

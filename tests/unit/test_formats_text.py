@@ -203,7 +203,12 @@ def test_text_under_the_name_of_something_else_is_not_judged(path: str, data: st
 
 @pytest.mark.parametrize(
     ("path", "outcome"),
-    [("model.bin", Outcome.UNKNOWN), ("config.json", Outcome.UNKNOWN), (".gitkeep", Outcome.PASS), ("a.py", Outcome.PASS)],
+    [
+        ("model.bin", Outcome.UNKNOWN),
+        ("config.json", Outcome.UNKNOWN),
+        (".gitkeep", Outcome.PASS),
+        ("a.py", Outcome.PASS),
+    ],
 )
 def test_an_empty_file_is_sound_where_its_name_promises_nothing(path: str, outcome: Outcome) -> None:
     assert answers(read(b"", path))["text.structure"][0] is outcome

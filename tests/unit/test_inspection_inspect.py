@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +14,9 @@ import pytest
 
 from weighbridge.errors import HostileInputError, JailError
 from weighbridge.inspection.inspect import Budget, Inspection, inspect_model, required_versions
+from weighbridge.inspection.judgements import CHECKS, PLUGIN_HUBS, broken_unit
 from weighbridge.jail.confinement import Jail, Limits
+from weighbridge.plugins import BrokenUnit
 from weighbridge.registry.intake import InPlaceIntake, WeighedModel
 from weighbridge.vocabulary import ByteAccount, Outcome, Severity
 
@@ -71,9 +74,30 @@ def test_a_clean_model(jail: Jail, folder: Path) -> None:
     assert [header.path for header in inspection.headers] == ["model.safetensors"]
 
 
-def test_an_empty_file_where_weights_should_be_is_not_clean(jail: Jail, folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"")
-    assert outcomes(inspect_model(weigh(folder), jail=jail), "model.safetensors")["format.recognised"] is Outcome.UNKNOWN
+@pytest.mark.parametrize(
+    ("name", "outcome", "severity"),
+    [
+        *(
+            (f"model{suffix}", Outcome.FAIL, Severity.HIGH)
+            for suffix in (".safetensors", ".gguf", ".bin", ".pt", ".h5")
+        ),
+        ("model.of-no-known-kind", Outcome.FAIL, Severity.HIGH),
+        ("weights", Outcome.FAIL, Severity.HIGH),
+        ("config.json", Outcome.UNKNOWN, Severity.MEDIUM),
+        ("config.YAML", Outcome.UNKNOWN, Severity.MEDIUM),
+        *(
+            (name, Outcome.PASS, Severity.INFO)
+            for name in ("README", ".gitkeep", "__init__.py", "a.txt", "a.md", "LICENSE")
+        ),
+    ],
+)
+def test_an_empty_file_is_what_its_name_promises(
+    jail: Jail, folder: Path, name: str, outcome: Outcome, severity: Severity
+) -> None:
+    (folder / name).write_bytes(b"")
+    said = inspect_model(weigh(folder), jail=jail).findings
+    [recognised] = [finding for finding in said if finding.check == "format.recognised"]
+    assert (recognised.outcome, recognised.severity) == (outcome, severity)
 
 
 def test_a_header_only_look_works_the_same(jail: Jail, folder: Path) -> None:
@@ -159,15 +183,18 @@ FORMAT = Format(name="evil", title="Evil", media_type="x/evil", version=9, may_h
 
 
 @pytest.fixture
-def install(tmp_path: Path) -> Callable[..., Jail]:
-    def install(code: str, *, limits: Limits | None = None) -> Jail:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jail]:
+    def install(code: str, *, limits: Limits | None = None, here: bool = True, confined: bool = True) -> Jail:
         site = tmp_path / "site"
         described = site / "evil_plugin-1.0.dist-info"
         described.mkdir(parents=True)
         (described / "METADATA").write_text("Metadata-Version: 2.1\nName: evil-plugin\nVersion: 1.0\n")
         (described / "entry_points.txt").write_text("[weighbridge.formats]\nevil = evil_plugin:FORMAT\n")
         (site / "evil_plugin.py").write_text(code)
-        return Jail(limits, import_path=(str(site),))
+        if here:
+            monkeypatch.syspath_prepend(str(site))
+            monkeypatch.delitem(sys.modules, "evil_plugin", raising=False)
+        return Jail(limits, import_path=(str(site),) if confined else ())
 
     return install
 
@@ -223,16 +250,76 @@ def test_a_unit_that_fails_to_load_is_an_error_in_every_dossier_once(
 
 def test_a_unit_that_takes_the_interpreter_down_is_said_aloud(install: Callable[..., Jail], folder: Path) -> None:
     (folder / "a.safetensors").write_bytes(safetensors())
-    with install("import os; os._exit(3)") as jail, pytest.raises(JailError, match="did not start"):
+    with install("import os; os._exit(3)", here=False) as jail, pytest.raises(JailError, match="did not start"):
         inspect_model(weigh(folder), jail=jail)
 
 
-def test_tables_behind_a_cache_are_read_before_the_lockdown(install: Callable[..., Jail], folder: Path) -> None:
-    table = (
-        "from functools import cache\nfrom pathlib import Path\n"
-        "@cache\ndef table(): return Path(__file__).read_text()\n"
-    )
+TABLE = """
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+@cache
+def table():
+    return Path(__file__).read_text()
+"""
+
+
+def test_what_a_unit_prepares_is_read_before_the_lockdown(install: Callable[..., Jail], folder: Path) -> None:
     (folder / "a.evil").write_bytes(b"EVIL....")
-    with install(table + PLUGIN.format(body="table()")) as jail:
+    ready = "\nFORMAT = replace(FORMAT, prepare=table)\n"
+    with install(TABLE + PLUGIN.format(body="table()") + ready) as jail:
         inspection = inspect_model(weigh(folder), jail=jail)
     assert set(outcomes(inspection, "a.evil").values()) == {Outcome.PASS}
+
+
+def test_a_table_that_nobody_prepared_breaks_its_reader(install: Callable[..., Jail], folder: Path) -> None:
+    (folder / "a.evil").write_bytes(b"EVIL....")
+    with install(TABLE + PLUGIN.format(body="table()")) as jail:
+        inspection = inspect_model(weigh(folder), jail=jail)
+    assert outcomes(inspection, "a.evil")["code.on-load"] is Outcome.UNKNOWN
+
+
+def test_a_unit_that_cannot_get_ready_is_broken(install: Callable[..., Jail], folder: Path) -> None:
+    (folder / "a.safetensors").write_bytes(safetensors())
+    broken = "\nfrom dataclasses import replace\nFORMAT = replace(FORMAT, prepare=lambda: open('/nowhere/at/all'))\n"
+    with install(PLUGIN.format(body="pass") + broken) as jail:
+        findings = inspect_model(weigh(folder), jail=jail).findings
+    said = [f.evidence[0].excerpt for f in findings if f.outcome is Outcome.ERROR]
+    assert any("it could not get ready: FileNotFoundError" in excerpt for excerpt in said)
+
+
+@pytest.mark.parametrize(
+    ("here", "confined", "excerpt"),
+    [(True, False, "here 9, confined absent"), (False, True, "here absent, confined 9")],
+)
+def test_a_unit_that_only_one_side_sees_is_an_error(
+    install: Callable[..., Jail], folder: Path, here: bool, confined: bool, excerpt: str
+) -> None:
+    (folder / "a.safetensors").write_bytes(safetensors())
+    with install(PLUGIN.format(body="pass"), here=here, confined=confined) as jail:
+        findings = inspect_model(weigh(folder), jail=jail).findings
+    [unlike] = [f for f in findings if f.outcome is Outcome.ERROR]
+    assert (unlike.check, unlike.severity) == ("plugin.formats", Severity.HIGH)
+    assert (unlike.evidence[0].artifact, unlike.evidence[0].excerpt) == ("evil", excerpt)
+
+
+def test_a_broken_unit_that_the_confined_reader_does_not_see_is_an_error(
+    install: Callable[..., Jail], folder: Path
+) -> None:
+    (folder / "a.safetensors").write_bytes(safetensors())
+    with install("raise ValueError('no')", confined=False) as jail:
+        findings = inspect_model(weigh(folder), jail=jail).findings
+    [unlike] = [f for f in findings if f.outcome is Outcome.ERROR]
+    assert (unlike.evidence[0].artifact, unlike.evidence[0].excerpt) == (
+        "evil_plugin:FORMAT",
+        "here broken, confined absent",
+    )
+
+
+def test_a_broken_hub_unit_can_be_said() -> None:
+    said = broken_unit(BrokenUnit(name="x.hub:HUB", reason="ImportError: no\x1b[2J"), PLUGIN_HUBS)
+    assert (said.check, said.outcome) == ("plugin.hubs", Outcome.ERROR)
+    assert said.message.startswith("a hub unit")
+    assert said.evidence[0].excerpt.isprintable()
+    assert {"plugin.hubs", "plugin.formats"} <= set(CHECKS)

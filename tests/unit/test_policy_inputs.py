@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from tests import policy_cases as cases
-from tests.policy_cases import CLEAN, finding
-from weighbridge.policy.inputs import finding_value, input_schema, input_values
+from tests.policy_cases import CLEAN, failure, finding
+from weighbridge.policy.inputs import finding_value, findings_values, input_schema, input_values
 from weighbridge.policy.variables import VARIABLES
 from weighbridge.vocabulary import (
     Answer,
@@ -48,7 +48,7 @@ USE = UseContext(purpose="chat", territories=("DE",), users=3, revenue_eur=4, is
 
 def values(dossier, use=cases.ANY_USE, facts=None) -> dict[str, Any]:
     bound = input_values(dossier, use, facts or {})
-    return bound | ({"findings": [finding_value(f) for f in dossier.findings]} if dossier.findings else {})
+    return bound | ({"findings": findings_values(dossier.findings)} if dossier.findings else {})
 
 
 def check(value: Any, schema: dict[str, Any], where: str = "$") -> None:
@@ -118,6 +118,15 @@ def test_a_number_beyond_64_bits_is_absent(number):
     assert "parameter_count" not in model["model"]
     assert model["model"]["weights_bytes"] == 5
     assert model["facts"] == {"deep": [1]}
+
+
+def test_of_passed_checks_a_rule_sees_each_kind_once():
+    passed = [finding("a.b", path=f"{n}.txt") for n in range(50)]
+    assert findings_values([*passed, failure("c.d", path="x")]) == [
+        finding_value(failure("c.d", path="x")),
+        {"check": "a.b", "outcome": "pass", "severity": "none", "severity_rank": 0},
+    ]
+    assert len(findings_values([failure("c.d", path=f"{n}") for n in range(50)])) == 50
 
 
 def test_a_finding_about_the_whole_model_has_an_empty_path():

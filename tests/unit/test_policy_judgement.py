@@ -22,6 +22,7 @@ from tests.policy_cases import (
 )
 from weighbridge.errors import PolicyError, UsageError
 from weighbridge.policy.documents import default_policy
+from weighbridge.policy.explanation import grouped
 from weighbridge.policy.judgement import approval_binds, judge
 from weighbridge.registry import wire
 from weighbridge.vocabulary import (
@@ -196,11 +197,23 @@ def test_a_rule_that_fires_for_another_reason_does_not_cover_a_failure():
     always = policy_of(rule("always", "model.files > 0", Effect.CONDITION))
     assert judged(odd, always).verdict is Verdict.REFER
     sees = policy_of(rule("sees", 'findings.exists(f, f.outcome == "fail")', Effect.CONDITION))
-    assert judged(odd, sees).verdict is Verdict.ADMIT_WITH_CONDITIONS
+    assert judged(_with(failure("never.heard-of", Severity.MEDIUM)), sees).verdict is Verdict.ADMIT_WITH_CONDITIONS
+
+
+@pytest.mark.parametrize("severity", [Severity.HIGH, Severity.CRITICAL, Severity.UNKNOWN])
+def test_a_condition_does_not_cover_a_grave_failure(severity):
+    trap = _with(failure("code.on-load", severity))
+    adds = rule("adds", 'findings.exists(f, f.outcome == "fail")', Effect.CONDITION, needs=("code.on-load",))
+    judgement = judged(trap, policy_of(adds))
+    assert judgement.verdict is Verdict.REFER
+    assert _reason(judgement, "law.failure-not-covered").findings == (failure("code.on-load", severity),)
+    refers = rule("refers", 'findings.exists(f, f.outcome == "fail")', Effect.REFER)
+    assert [r.rule for r in judged(trap, policy_of(adds, refers)).reasons] == ["refers", "adds"]
 
 
 def test_nothing_examined_is_never_admitted():
-    for dossier in (replace(CLEAN, artifacts=()), replace(CLEAN, findings=())):
+    no_bytes = replace(CLEAN, artifacts=(artifact(size=0), artifact("logo.png", size=5, unread=5)))
+    for dossier in (replace(CLEAN, artifacts=()), replace(CLEAN, findings=()), no_bytes):
         judgement = judged(dossier, policy_of(), waivers={"1": waiver("law.nothing-examined")}, approvals=APPROVED)
         assert judgement.verdict is Verdict.REFER
         assert judgement.reasons[0].rule == "law.nothing-examined"
@@ -226,6 +239,86 @@ def test_a_condition_that_is_not_a_boolean_is_undetermined():
     judgement = judged(CLEAN, policy_of(rule("odd", "model.subject")))
     assert judgement.verdict is Verdict.REFER
     assert judgement.trace[0].said == "STRING, not true or false"
+    assert "neither true nor false" in judgement.reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("1 / use.users > 5", "cannot be worked out"),
+        ('int(use.purpose) > 5 || use.owner == ""', "cannot be worked out"),
+        ("use.purpose.matches(use.purpose)", "cannot be worked out"),
+        ("model.subject", "neither true nor false"),
+        ("artifacts.exists(a, artifacts.exists(b, a.path == b.path + '!'))", "more to look through"),
+    ],
+)
+@pytest.mark.parametrize("effect", [Effect.REFUSE, Effect.REFER])
+def test_a_condition_that_cannot_be_worked_out_can_be_neither_waived_nor_approved(when, words, effect):
+    large = replace(CLEAN, artifacts=tuple(artifact(f"{n}") for n in range(200)))
+    use = UseContext(purpose="Key not found in map ((", users=0)
+    lifting = {"waivers": {"1": waiver("odd")}, "approvals": APPROVED}
+    judgement = judged(large, policy_of(rule("odd", when, effect)), use, **lifting)
+    assert judgement.verdict is Verdict.REFER
+    assert judgement.reasons[0].standing is Standing.UNDETERMINED
+    assert words in judgement.reasons[0].message
+    assert "nobody can approve or waive it" in judgement.reasons[0].remedy
+
+
+@pytest.mark.parametrize("when", ["use.users > 5", "use.purpose > 5", "use.owner.name == '' || false", "headers[3].x"])
+def test_what_nobody_said_can_be_approved(when):
+    use = UseContext(purpose="chat")
+    judgement = judged(CLEAN, policy_of(rule("asks", when)), use)
+    assert judgement.verdict is Verdict.REFER
+    assert "nobody said" in judgement.reasons[0].message
+    assert judged(CLEAN, policy_of(rule("asks", when)), use, approvals=APPROVED).verdict.rank < Verdict.REFER.rank
+
+
+def test_a_waiver_goes_before_an_approval_and_bounds_the_decision():
+    lifting = {"waivers": {"1": waiver("law.bytes-unread"), "2": waiver("asks")}, "approvals": APPROVED}
+    unread = replace(CLEAN, unread=(Unread(path="logo.png", size_bytes=5, reason="no reader"),))
+    judgement = judged(unread, policy_of(rule("asks", "use.users > 5", Effect.REFER)), **lifting)
+    assert {reason.standing for reason in judgement.reasons} == {Standing.WAIVED}
+    assert judgement.expires_at == NOW + timedelta(days=30)
+
+
+def test_a_decision_ends_with_what_was_approved():
+    unsure = _with(finding("pickle.unlisted-global", Outcome.UNKNOWN, Severity.MEDIUM, "a.bin"))
+    end = NOW + timedelta(days=3)
+    assert judged(unsure, DEFAULT, approvals=APPROVED, approvals_end=end).expires_at == end
+    assert judged(CLEAN, DEFAULT, approvals=APPROVED, approvals_end=end).expires_at == NOW + timedelta(days=180)
+    with pytest.raises(UsageError, match="approvals_end"):
+        judged(CLEAN, DEFAULT, approvals_end=datetime(2026, 12, 1))
+
+
+def test_reasons_that_one_look_would_answer_stand_together_with_one_remedy():
+    picture = [
+        finding(check, Outcome.UNKNOWN, Severity.HIGH, "logo.png")
+        for check in ("code.on-load", "bytes.accounted", "format.recognised")
+    ]
+    artifacts = (*CLEAN.artifacts, artifact("logo.png", size=9, unread=9))
+    judgement = judged(replace(CLEAN, artifacts=artifacts, findings=(*CLEAN.findings, *picture)), DEFAULT)
+    groups = grouped(judgement.reasons)
+    assert sorted(len(group) for group in groups) == [1, 1, len(judgement.reasons) - 2]
+    [largest] = [group for group in groups if len(group) > 1]
+    assert {reason.standing for reason in largest} == {Standing.UNDETERMINED}
+    assert {reason.remedy for reason in largest} == {
+        "Admit the model without logo.png if nothing needs it; else have a reviewer look at it and approve the decision."
+    }
+    assert [reason for group in groups for reason in group if reason not in judgement.reasons] == []
+
+
+def test_reasons_about_different_files_stand_apart():
+    two = _with(
+        finding("code.on-load", Outcome.UNKNOWN, path="a.bin!data.pkl"),
+        finding("bytes.accounted", Outcome.UNKNOWN, path="b.bin"),
+    )
+    files = (*CLEAN.artifacts, artifact("a.bin"), artifact("b.bin"))
+    groups = grouped(judged(replace(two, artifacts=files), DEFAULT).reasons)
+    assert {reason.remedy.partition(" if ")[0] for group in groups for reason in group} == {
+        "Admit the model without a.bin",
+        "Admit the model without b.bin",
+    }
+    assert len(groups) == 2
 
 
 def test_negation_is_not_fooled_by_a_failure():
@@ -291,9 +384,11 @@ def test_an_approval_binds_to_what_was_shown():
         decided_at=datetime(2026, 1, 1, tzinfo=UTC),
         expires_at=datetime(2026, 2, 1, tzinfo=UTC),
     )
-    assert approval_binds(earlier, **digests)
+    shortly_before = earlier.expires_at - timedelta(seconds=1)
+    assert approval_binds(earlier, **digests, now=shortly_before)
+    assert not approval_binds(earlier, **digests, now=earlier.expires_at)
     for name in digests:
-        assert not approval_binds(earlier, **{**digests, name: "0" * 64})
+        assert not approval_binds(earlier, **{**digests, name: "0" * 64}, now=shortly_before)
 
 
 def test_a_reason_names_the_worst_hundred_findings():

@@ -118,6 +118,11 @@ def test_what_is_kept_can_be_chosen(tmp_path, keep, names):
         assert registry.query_decisions()
 
 
+def test_there_is_no_garbage_where_there_is_no_store(tmp_path):
+    assert collect_garbage(tmp_path / "store", now=NOON) == Freed()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_cleared_beside_is_cleared_under_the_lock(tmp_path):
     root = tmp_path / "store"
     asked = []

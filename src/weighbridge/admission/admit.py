@@ -35,7 +35,7 @@ def admit(
     with stage(ref, house, watch) as (pinned, model):
         waivers = standing_waivers(house, subject=model.root, use=use)
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)
-        with house.registry.lease(key):
+        with house.registry.lease(key, on_wait=lambda holder: watch("wait", holder, 0, 0)):
             standing = None if again else house.registry.find_decision(key)
             if standing and _is_latest(house, standing):
                 _name(house, model.root, pinned, ref)
@@ -67,4 +67,4 @@ def _name(house: Installation, subject: str, *refs: ModelRef) -> None:
     """Keep the names a model was asked for by. A branch is kept as it was typed; it may point elsewhere tomorrow."""
     for ref in refs:
         if ref.hub == "local" or ref.revision:
-            house.registry.record_name(label_of(ref), subject)
+            house.warnings += house.registry.record_name(label_of(ref), subject).warnings

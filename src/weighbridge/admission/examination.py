@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.staging import QUIET, Watch
 from weighbridge.inspection.inspect import inspect_model
+from weighbridge.inspection.judgements import PLUGIN_HUBS, broken_unit
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedModel
 from weighbridge.vocabulary import Dossier, Evidence, Finding, ModelRef, Outcome, Preview, Severity
@@ -28,10 +29,14 @@ def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -
         subject=model.root,
         artifacts=seen.artifacts,
         headers=seen.headers,
-        findings=(*seen.findings, *_left_out(model)),
+        findings=(*seen.findings, *_left_out(model), *_broken_hubs(house)),
         unread=seen.unread,
         tools=seen.tools,
     )
+
+
+def _broken_hubs(house: Installation) -> list[Finding]:
+    return [broken_unit(unit, PLUGIN_HUBS) for unit in house.hubs.broken]
 
 
 def _left_out(model: WeighedModel) -> list[Finding]:

@@ -40,9 +40,14 @@ def stage(ref: ModelRef, house: Installation, watch: Watch = QUIET) -> Iterator[
     pinned = hub.resolve(ref.name, ref.revision, access)
     with explained(house.registry.staging, "write to"):
         folder = Path(mkdtemp(dir=house.registry.staging))
-    with StagingIntake(house.registry.blobs, folder, on_bytes=partial(watch, "stage")) as intake:
-        hub.fetch(pinned, intake, access)
-        yield pinned, intake.finish()
+    try:
+        with StagingIntake(house.registry.blobs, folder, on_bytes=partial(watch, "stage")) as intake:
+            hub.fetch(pinned, intake, access)
+            yield pinned, intake.finish()
+    except BaseException:
+        # Nothing may refer to what was staged so far, and this house may go on with other models.
+        house.registry.expect_left_overs()
+        raise
 
 
 def label_of(ref: ModelRef) -> str:

@@ -22,7 +22,7 @@ from weighbridge.registry import merkle
 from weighbridge.registry.copies import newest_copy
 from weighbridge.registry.founding import read_identity
 from weighbridge.registry.statements import Readers
-from weighbridge.registry.verification import NO_CHECKPOINT, verify_store
+from weighbridge.registry.verification import NO_CHECKPOINT, check_continues, verify_store
 
 S = TypeVar("S")
 
@@ -79,7 +79,12 @@ def verify_installation(
         UsageError: the checkpoint file cannot be read.
     """
     note = read_note(house, checkpoint)
-    store = verify_store(house.registry, readers=readers_of(trusted(house, key)), checkpoint=note)
+    store = verify_store(
+        house.registry,
+        readers=readers_of(trusted(house, key)),
+        checkpoint=note,
+        copies=house.settings.checkpoint_folders,
+    )
     answers = [Checked(check="store", passed=False, message=f"{p.subject}: {p.message}") for p in store.problems]
     if store.is_sound:
         counted = (
@@ -95,9 +100,9 @@ def verify_installation(
     )
     answers.append(Checked(check="bytes", passed=not damaged, message=told))
     if note is None:
-        return Report(answers=tuple(answers), notes=(store.elsewhere,))
+        return Report(answers=tuple(answers), notes=(store.elsewhere, *store.warnings))
     answers.append(Checked(check="checkpoint", passed=store.is_sound, message=store.elsewhere))
-    return Report(answers=tuple(answers))
+    return Report(answers=tuple(answers), notes=store.warnings)
 
 
 def verify_decision(
@@ -118,7 +123,12 @@ def verify_decision(
     ]
     if note is None:
         return Report(answers=tuple(answers), notes=(NO_CHECKPOINT,))
-    return Report(answers=(*answers, _checked("checkpoint", lambda: _check_elsewhere(house, keys, note))))
+    return Report(
+        answers=(
+            *answers,
+            _checked("checkpoint", lambda: check_continues(house.registry.read_leaf_hashes(), readers_of(keys), note)),
+        )
+    )
 
 
 def _checked(check: str, look: Callable[[], str]) -> Checked:
@@ -180,22 +190,6 @@ def _damaged(house: Installation, digests: Iterable[str], watch: Watch) -> Itera
             yield sha256
 
 
-def _check_elsewhere(house: Installation, keys: tuple[VerifyingKey, ...], note: str) -> str:
-    size, root = _read_note(keys, note)
-    latest = house.registry.read_checkpoint()
-    if size > latest.size:
-        raise TamperedError(
-            f"the log has {latest.size} entries, the checkpoint kept elsewhere speaks of {size}: it was cut short or put back",
-            subject=str(size),
-        )
-    proof = house.registry.prove_consistency(size, latest.size) if size else ()
-    if size and not merkle.verify_consistency(size, latest.size, root, latest.root_hash, proof):
-        raise TamperedError(
-            "the log is not a continuation of the checkpoint kept elsewhere: it was rewritten", subject=str(size)
-        )
-    return f"the log continues the checkpoint of {size} entries that was kept elsewhere"
-
-
 def _read_note(keys: tuple[VerifyingKey, ...], note: str) -> tuple[int, bytes]:
     checkpoint = read_checkpoint(note, keys)
     return checkpoint.size, checkpoint.root
@@ -213,7 +207,8 @@ def read_note(house: Installation, file: Path | None) -> str | None:
         UsageError: the file cannot be read.
     """
     if file is None:
-        return newest_copy(house.settings.checkpoint_folders, read_identity(house.registry_root).id)
+        folders = house.settings.checkpoint_folders if house.has_store else ()
+        return newest_copy(folders, read_identity(house.registry_root).id) if folders else None
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:

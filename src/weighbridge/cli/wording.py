@@ -113,12 +113,16 @@ def decision_rows(decision: Decision, *, digest: str, reference: str, policy: st
     if told and decision.verdict in (Verdict.REFUSE, Verdict.REFER):
         head.append(Part(f"   rule {told[0].rule}"))
     lines = [row("verdict", verdict(decision), *head)]
-    for reason in told[:_SHOWN_REASONS]:
-        lines += reason_rows(reason, reference)
-    if len(told) > _SHOWN_REASONS:
-        lines.append(
-            row("", f"and {count(len(told) - _SHOWN_REASONS, 'more reason')}; see: weighbridge why {quote(reference)}")
-        )
+    groups = _grouped(told)
+    for first, *others in groups[:_SHOWN_REASONS]:
+        lines += reason_rows(first, reference)
+        if others:
+            lines.append(row("", f"the same stands in the way of {', '.join(other.rule for other in others)}"))
+    if len(groups) > _SHOWN_REASONS:
+        more = count(len(groups) - _SHOWN_REASONS, "more reason")
+        lines.append(row("", f"and {more}; see: weighbridge why {quote(reference)}"))
+    if decision.verdict is Verdict.REFER and all(_can_approve(reason) for reason in told):
+        lines.append(row("or", f'a reviewer says yes: weighbridge approve {digest[:16]} --reason "…"'))
     lines += [row("condition", text) for text in decision.conditions]
     lines.append(row("decision", digest))
     lines.append(row("subject", f"sha256:{decision.subject}"))
@@ -145,6 +149,18 @@ def reason_rows(reason: Reason, reference: str) -> list[Row]:
     waiver = f'; or: weighbridge waive {reason.rule} {quote(reference)} --reason "…"' if _can_waive(reason) else ""
     lines.append(row("try", f"{reason.remedy.rstrip('.')}{waiver}"))
     return lines
+
+
+def _grouped(reasons: list[Reason]) -> tuple[tuple[Reason, ...], ...]:
+    from weighbridge.policy.explanation import grouped
+
+    return grouped(reasons)
+
+
+def _can_approve(reason: Reason) -> bool:
+    from weighbridge.policy.floor import APPROVABLE, LAWS
+
+    return reason.rule not in LAWS or reason.rule in APPROVABLE
 
 
 def _can_waive(reason: Reason) -> bool:

@@ -7,8 +7,10 @@ CVE-2026-27940 are exact here, and a file that holds such a precondition fails w
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.defects import ODD, UNJUDGED, Defects, OverLimitError
+from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.gguf_cursor import Cursor
 from weighbridge.formats.headers.gguf_metadata import PAIR_LIMIT, Metadata, alignment_of, read_pairs
 from weighbridge.formats.headers.layout import LONGEST_READ_GAP_BYTES, Extent, arrange, leave_unread
@@ -18,7 +20,9 @@ from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, complete
 from weighbridge.vocabulary import Header, Outcome, Severity, SpanKind, Tensor, clip
 
-TENSOR_LIMIT = 120_000
+TENSOR_LIMIT = 20_000
+"""Most tensors read; the largest models of 2026 have below 3,000, because the experts of a layer are one tensor here."""
+
 NAME_LIMIT_BYTES = 1024
 _LOADER_NAME_BYTES = 63
 _LOADER_DIMS = 4
@@ -108,9 +112,8 @@ class _Reader:
             raise MalformedArtifactError(
                 f"tensor {clip(name)!r} has {dims:,} dimensions, over 4", locator=f"byte {start}"
             )
-        shape = tuple(cursor.count() for _ in range(dims))
-        kind = cursor.word()
-        offset = int(cursor.number("Q"))
+        *lengths, kind, offset = cursor.shape_and_place(dims)
+        shape = tuple(lengths)
         size = self.size_of(name, shape, kind, start)
         block = GGML_TYPES.get(kind)
         dtype = block.name if block else f"type {kind}"
@@ -161,15 +164,20 @@ class _Reader:
     def lay_out(self) -> list[Span]:
         """Spans of the tensors; what is wrong with where they lie is noted."""
         first = -(-self.header_end // self.alignment) * self.alignment
+        if any(before[0] > after[0] for before, after in pairwise(self.extents)):
+            message = "the tensors do not lie in the order in which they are listed, which llama.cpp refuses"
+            self.defects.add("gguf.offset", message, f"byte {first}", grade=ODD)
         size_bytes = self.source.size_bytes
         moved: list[Extent] = [(first + start, first + end, name) for start, end, name in self.extents]
         layout = arrange(moved, first=first, size_bytes=size_bytes)
-        for name, start in layout.outside:
+        for name, start in layout.outside[:EVIDENCE_LIMIT]:
             self.defects.add("gguf.offset", f"tensor {clip(name)!r} leaves the file", f"byte {start}", excerpt=name)
-        for name, start in layout.overlaps:
+        self.defects.add_more("gguf.offset", layout.outside)
+        for name, start in layout.overlaps[:EVIDENCE_LIMIT]:
             self.defects.add(
                 "gguf.overlap", f"tensor {clip(name)!r} overlaps the one before it", f"byte {start}", excerpt=name
             )
+        self.defects.add_more("gguf.overlap", layout.overlaps)
         for start, end in layout.holes:
             padded = -(-start // self.alignment) * self.alignment
             if end > padded and self.is_whole:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.zip import find_directory
-from weighbridge.formats.pickling.report import CHECKS
+from weighbridge.formats.headers.defects import OverLimitError
+from weighbridge.formats.pickling.report import CHECKS, conclude, structure
 from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.pickling.torch_archive import TorchArchive
-from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.contract import Format, Match, Reading, whole
 from weighbridge.formats.reading.source import Source
+from weighbridge.vocabulary import Outcome, SpanKind
 
 _MARKS = (b"data.pkl", b"constants.pkl")
 
@@ -28,7 +30,13 @@ def _sniff(source: Source) -> Match:
 
 
 def _read(source: Source) -> Reading:
-    return TorchArchive(source).read()
+    try:
+        return TorchArchive(source).read()
+    except OverLimitError as problem:
+        doubt = f"the archive is larger than is read: {problem.message}"
+        unjudged = structure("torch_zip.structure", doubt, artifact=source.path, said="", outcome=Outcome.UNKNOWN)
+        answer = conclude((), artifact=source.path, doubt=doubt)
+        return Reading(spans=whole(SpanKind.UNREAD, source, doubt), findings=(answer, unjudged))
 
 
 FORMAT = Format(

@@ -35,20 +35,7 @@ CHECKS = {
 """Every check of inspection itself and what PASS says, besides each format's `<name>.structure` and `<name>.reader`."""
 
 _MAY_BE_EMPTY = frozenset(
-    [
-        "readme",
-        "license",
-        "licence",
-        "notice",
-        "copying",
-        "authors",
-        "contributors",
-        "changelog",
-        "citation",
-        "version",
-        "maintainers",
-        "py.typed",
-    ]
+    ("readme", "license", "licence", "notice", "copying", "authors", "changelog", "citation", "version", "py.typed")
 )
 _NEVER_EMPTY = (".json", ".ipynb", ".yaml", ".yml")
 

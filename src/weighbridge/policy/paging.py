@@ -19,7 +19,7 @@ from weighbridge.policy.expressions import Binding, Expression, Fault, Reply
 from weighbridge.policy.reach import ITERATIONS
 from weighbridge.vocabulary import Answer
 
-PAGES = 100
+PAGES = 250
 """Most pages that a condition is asked about."""
 
 _SIZES = (ITERATIONS, 4000, 2000, 1000, 500, 250, 100, 50, 25, 10, 5, 2, 1)
@@ -34,13 +34,22 @@ def ask(condition: Expression, values: Mapping[str, Any]) -> Reply:
         return reply
     lists = {name: value for name, value in values.items() if isinstance(value, list)}
     inner = _longest_inside(condition, values)
-    if condition.reach.fits(max([inner, *map(len, lists.values())])):
+    lengths = {name: len(value) for name, value in lists.items()}
+    longest = max([inner, *lengths.values()])
+    if condition.reach.fits(longest, longest):
         return reply
-    size = next((size for size in _SIZES if condition.reach.fits(max(size, inner))), 0)
-    long = [name for name, value in lists.items() if len(value) > size] if size else []
-    if len(long) == 1 and long[0] in condition.reach.folds and len(lists[long[0]]) <= PAGES * size:
-        return _folded(condition, values, long[0], size)
+    for name in sorted(condition.reach.folds & lists.keys(), key=lambda name: (-lengths[name], name))[:1]:
+        size = _page(condition, max([inner, *(length for other, length in lengths.items() if other != name)]))
+        if size and lengths[name] <= PAGES * size:
+            return _folded(condition, values, name, size)
+    size = next((size for size in _SIZES if condition.reach.fits(size, max(size, inner))), 0)
+    long = [name for name in lists if lengths[name] > size] if size else []
     return _on_some_page(condition, values, long, size)
+
+
+def _page(condition: Expression, inner: int) -> int:
+    """The longest page that one evaluation can take where every other list is as short as `inner`; 0 where there is none."""
+    return next((size for size in _SIZES if condition.reach.fits(size, inner)), 0)
 
 
 def _folded(condition: Expression, values: Mapping[str, Any], name: str, size: int) -> Reply:

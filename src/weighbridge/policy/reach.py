@@ -45,13 +45,16 @@ class Reach:
     folds: frozenset[str]
     has_index: bool
 
-    def fits(self, length: int) -> bool:
-        """Whether it stays within ITERATIONS where no list or map is longer than `length`."""
+    def fits(self, length: int, inner: int) -> bool:
+        """Whether it stays within ITERATIONS where its outer loops go over `length` elements at most and the others over `inner`."""
         if not self.loops:
             return True
-        widest = max(length, self.widest_literal, 1) * (self.sums + 1)
-        iterations: int = self.loops * widest ** max(self.depth, 1)
+        outermost = self._widest(max(length, inner))
+        iterations: int = self.loops * outermost * self._widest(inner) ** (self.depth - 1)
         return iterations <= ITERATIONS
+
+    def _widest(self, length: int) -> int:
+        return max(length, self.widest_literal) * (self.sums + 1)
 
 
 def reach_of(source: str) -> Reach:

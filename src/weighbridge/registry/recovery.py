@@ -17,7 +17,7 @@ from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.database import Database
 from weighbridge.registry.durable import explained, fsync_folder, unfinished
 from weighbridge.registry.evidence import EvidenceStore
-from weighbridge.registry.founding import DATABASE_NAME, read_identity
+from weighbridge.registry.founding import DATABASE_NAME, is_store, read_identity
 from weighbridge.registry.leases import is_stale, read_leases
 from weighbridge.registry.locks import exclusive_lock_if_free
 from weighbridge.registry.log import count_entries
@@ -86,7 +86,7 @@ def collect_garbage(
 ) -> Freed:
     """Delete what nothing needs: as `recover`, and besides the blobs of models that `keep` does not name.
 
-    The database is only read, so that this works on a full disk.
+    The database is only read, so that this works on a full disk. Where there is no store there is nothing to delete.
 
     Args:
         root: the folder of the store.
@@ -99,6 +99,8 @@ def collect_garbage(
         RegistryError: the store cannot be read or written.
         TamperedError: the database is older than its exported log; nothing is deleted.
     """
+    if not is_store(root):
+        return Freed()
     with exclusive_lock_if_free(root) as held:
         if not held:
             return Freed(busy=True)

@@ -140,7 +140,7 @@ class Registry:
 
     def __exit__(self, *problem: object) -> None:
         """Close it. After a failure a sign stays, so that the next run deletes what was put in and never recorded."""
-        self._has_failed = any(part is not None for part in problem)
+        self._has_failed |= any(part is not None for part in problem)
         self.close()
 
     def close(self) -> None:
@@ -157,6 +157,10 @@ class Registry:
         if self._staging is None:
             raise _read_only(self.root)
         return self._staging
+
+    def expect_left_overs(self) -> None:
+        """Have a later run delete what this one put into the store and will not record."""
+        self._has_failed = True
 
     def lease(
         self, key: str, *, timeout_s: float = 3600.0, on_wait: Callable[[str], None] | None = None

@@ -15,11 +15,13 @@ import zlib
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.headers.defects import OverLimitError
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import SpanKind, clip
 
-MEMBER_LIMIT = 100_000
+MEMBER_LIMIT = 12_000
+"""Most members read, which takes half a second; a checkpoint has one for each storage."""
 DIRECTORY_LIMIT_BYTES = 64 << 20
 PROBLEM_LIMIT = 20
 STORED, DEFLATED = 0, 8
@@ -35,6 +37,7 @@ _ALLOWED_FLAGS = 0x0800 | 0x0008 | 0x0006
 _ZIP64, _TORCH_PADDING = 0x0001, 0x4246
 _HARMLESS_EXTRAS = (0x5455, 0x7875, 0x000A)
 """Timestamps and Unix owners, as Info-ZIP and Windows write them."""
+_EXTRA_LIMIT = 16
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 
 
@@ -108,6 +111,8 @@ def find_directory(source: Source, archive: Archive | None = None) -> Directory:
         count, size, offset = values
     elif _FULL32 in (size, offset) or count == _FULL16:
         archive.complain("a zip64 end record is announced and missing", place)
+    if MEMBER_LIMIT < count <= size // _CENTRAL.size and size <= end:
+        raise OverLimitError(f"{count:,} members, this release reads {MEMBER_LIMIT:,}", locator=f"byte {place}")
     if size > min(DIRECTORY_LIMIT_BYTES, end) or count > MEMBER_LIMIT:
         raise MalformedArtifactError(
             "the central directory is larger than the file or than is read", locator=f"byte {place}"
@@ -193,6 +198,8 @@ def _read_directory(source: Source, directory: Directory, archive: Archive) -> N
         fields = _CENTRAL.unpack_from(data, at)
         lengths = fields[12:15]
         body = at + _CENTRAL.size
+        if len(archive.members) >= MEMBER_LIMIT:
+            raise OverLimitError(f"more than {MEMBER_LIMIT:,} members", locator=f"byte {directory.offset + at}")
         if body + sum(lengths) > len(data):
             raise MalformedArtifactError("the central directory is broken", locator=f"byte {directory.offset + at}")
         raw_name = data[body : body + lengths[0]]
@@ -237,11 +244,14 @@ def _member(fields: tuple[int, ...], raw_name: bytes, extra: bytes, directory: D
 
 
 def _extras(extra: bytes, archive: Archive, place: int) -> list[tuple[int, bytes]]:
-    found, at = [], 0
-    while at + 4 <= len(extra):
+    found: list[tuple[int, bytes]] = []
+    at = 0
+    while at + 4 <= len(extra) and len(found) <= _EXTRA_LIMIT:
         kind, length = struct.unpack_from("<HH", extra, at)
         found.append((kind, extra[at + 4 : at + 4 + length]))
         at += 4 + length
+    if len({kind for kind, _ in found}) != len(found):
+        archive.complain("a member carries an extra field twice", place)
     if at != len(extra):
         archive.complain("the extra fields of a member do not add up", place)
     return found

@@ -17,6 +17,10 @@ STRING_LIMIT = 2_000_000
 """Most strings walked in arrays of one file."""
 
 
+ARRAY_LIMIT = 100_000
+"""Most arrays walked that lie in other arrays of one file; no writer is known to make any."""
+
+
 class Cursor:
     """A position in a file that only moves forward.
 
@@ -31,7 +35,9 @@ class Cursor:
         self.buffer = b""
         self.hash: hashlib._Hash | None = None
         self.strings_left = STRING_LIMIT
+        self.arrays_left = ARRAY_LIMIT
         self.is_wide = is_wide
+        self.infos: dict[int, struct.Struct] = {}
         self.count_format = struct.Struct(self.order + ("Q" if is_wide else "I"))
 
     @property
@@ -88,6 +94,18 @@ class Cursor:
         size = struct.calcsize(self.order + code)
         value: int | float = struct.unpack(self.order + code, self.take(size))[0]
         return value
+
+    def integers(self, code: str, count: int) -> tuple[int, ...]:
+        """That many integers by their `struct` code, at once."""
+        layout = f"{self.order}{count}{code}"
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))
+
+    def shape_and_place(self, dims: int) -> tuple[int, ...]:
+        """The rest of a tensor info: its lengths, type number and offset."""
+        layout = self.infos.get(dims)
+        if layout is None:
+            layout = self.infos[dims] = struct.Struct(f"{self.order}{dims}{'Q' if self.is_wide else 'I'}IQ")
+        return layout.unpack(self.take(layout.size))
 
     def count(self) -> int:
         """A count or length: 64 bits since version 2, 32 before."""

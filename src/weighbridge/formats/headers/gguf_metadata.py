@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.defects import ODD, Defects
+from weighbridge.formats.headers.defects import DEFECT_LIMIT, ODD, Defects, OverLimitError
 from weighbridge.formats.headers.gguf_cursor import Cursor
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_bytes_per_token
@@ -32,6 +32,8 @@ STRING_LIMIT_BYTES = 4 << 20
 """Longest string kept; a longer one is hashed and passed."""
 
 _KEPT_ARRAY = 1024
+_KEPT_NUMBERS = 1 << 16
+_KEPT_TEXT = 1 << 16
 _FACT_LIMIT = 256
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
 _TEMPLATE = "tokenizer.chat_template"
@@ -46,11 +48,18 @@ class Metadata:
     facts: list[Fact] = field(default_factory=list)
     tokenizer: list[tuple[str, str]] = field(default_factory=list)
     templates: list[tuple[str, str]] = field(default_factory=list)
+    numbers_left: int = _KEPT_NUMBERS
 
     def text(self, key: str) -> str:
         """A string value, empty where there is none."""
         value = self.values.get(key)
         return value if isinstance(value, str) else ""
+
+    def has_room(self, value: Value) -> bool:
+        """Whether a value is kept: long texts and more integers than any model has are only hashed and shown."""
+        if isinstance(value, tuple):
+            self.numbers_left -= len(value)
+        return len(value) <= _KEPT_TEXT if isinstance(value, str) else self.numbers_left >= 0
 
     def digests(self) -> tuple[Fact, ...]:
         """The tokenizer (every `tokenizer.*` pair but the chat templates, sorted by key) and each chat template's text."""
@@ -104,7 +113,7 @@ def read_pairs(cursor: Cursor, count: int, defects: Defects, metadata: Metadata)
         value, shown = _read_value(cursor, kind, key, defects)
         digest = cursor.hash.hexdigest()
         cursor.hash = None
-        if value is not None:
+        if value is not None and metadata.has_room(value):
             metadata.values[key] = value
         if len(metadata.facts) < _FACT_LIMIT:
             metadata.facts.append(Fact(name=clip(key), value=clip(shown)))
@@ -170,7 +179,7 @@ def _read_array(cursor: Cursor, key: str, defects: Defects, *, depth: int) -> tu
     elif kind in _CODES:
         count = cursor.length(f"the array {clip(key)!r}", each_bytes=_SIZES[kind])
         if kind in _INTEGERS and count <= _KEPT_ARRAY:
-            numbers = tuple(int(cursor.number(_CODES[kind])) for _ in range(count))
+            numbers = cursor.integers(_CODES[kind], count)
             return numbers, ", ".join(map(str, numbers[:16])) + (", …" if count > 16 else "")
         cursor.skip(count * _SIZES[kind])
     else:
@@ -187,8 +196,9 @@ def _skip_nested(cursor: Cursor, key: str, defects: Defects, start: int, depth: 
             f"arrays of {clip(key)!r} nest deeper than {NESTING_LIMIT}", locator=f"byte {start}"
         )
     count = cursor.length(f"the array {clip(key)!r}", each_bytes=4 + cursor.count_format.size)
-    if count > 100_000:
-        raise MalformedArtifactError(f"{clip(key)!r} holds {count:,} arrays, over the limit", locator=f"byte {start}")
+    cursor.arrays_left -= count
+    if cursor.arrays_left < 0:
+        raise OverLimitError("more arrays in arrays than this release walks", locator=f"byte {start}")
     for _ in range(count):
         _read_array(cursor, key, defects, depth=depth + 1)
 
@@ -207,7 +217,7 @@ def _take_template(
         return
     raw = value.encode()
     metadata.templates.append((name, hashlib.sha256(raw).hexdigest()))
-    for hidden in find_hidden(value):
+    for hidden in find_hidden(value) if defects.total < DEFECT_LIMIT else ():
         offset = cursor.position - len(raw) + len(value[: hidden.index].encode())
         message = f"the template {clip(key)!r} holds the invisible character {hidden.code_point}"
         defects.add("gguf.hidden-characters", message, f"byte {offset}", grade=ODD)

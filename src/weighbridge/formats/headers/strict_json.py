@@ -26,7 +26,7 @@ KEY_LIMIT = 400_000
 """Keys held at once, over all open objects; the largest vocabularies of 2026 have about 262,000 in one object."""
 
 WORK_LIMIT = 400_000
-"""Steps of one survey, below a second: a plain member is one, a small object two, another nested value four; runs of plain elements are free."""
+"""Steps of one survey, below a second: a plain member is one, a small object three, another nested value four; runs of plain elements are free."""
 
 MARK_LIMIT = 3_000_000
 """Commas, and backslashes, of one document: what a run of plain elements or a long string costs. The tokenizers of 2026 have half."""
@@ -209,7 +209,7 @@ class _Surveyor:
                 self.held += 1
             if on_member:
                 on_member(token, *match.span(which))
-            self.work_left -= which - 1
+            self.work_left -= 2 * which - 3
             position = self.plain_members(match.end(), keys)
             if self.work_left < 0:
                 break

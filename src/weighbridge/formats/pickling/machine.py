@@ -26,7 +26,7 @@ from weighbridge.formats.pickling.values import (
     unfolded_size,
 )
 
-OPCODE_LIMIT = 20_000_000
+OPCODE_LIMIT = 1_000_000
 MEMO_LIMIT = 500_000
 HELD_LIMIT = 1_000_000
 """Values on the stack, marks, or values kept inside containers."""
@@ -34,7 +34,7 @@ UNFOLDED_LIMIT = 100_000_000
 """Nodes that the result may have when everything shared is written out."""
 EVENT_LIMIT = 100_000
 """Refusals after which a stream is not followed further."""
-_KEY_WORK = 1_000_000
+_KEY_WORK = 300_000
 _NO_FRAME = 1 << 65
 
 

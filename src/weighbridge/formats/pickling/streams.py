@@ -52,8 +52,15 @@ class StreamReader:
     """
 
     def __init__(
-        self, source: Source, *, artifact: str, rules: Rules | None = None, persistent: PersistentIds | None = None
+        self,
+        source: Source,
+        *,
+        artifact: str,
+        rules: Rules | None = None,
+        persistent: PersistentIds | None = None,
+        opcode_limit: int = OPCODE_LIMIT,
     ) -> None:
+        self.opcode_limit = opcode_limit
         rules = rules or Rules()
         self.source = source
         self.report = Report(artifact)
@@ -76,7 +83,7 @@ class StreamReader:
         machine = Machine(cursor, self._judge)
         events = self.report.unsafe_events + len(self.report.globals)
         try:
-            machine.run(ACTIONS, OPCODE_LIMIT - self.report.opcodes)
+            machine.run(ACTIONS, self.opcode_limit - self.report.opcodes)
         except (MalformedArtifactError, LimitReachedError) as broken:
             has_acted = self.report.unsafe_events + len(self.report.globals) > events
             if is_optional and not has_acted and isinstance(broken, MalformedArtifactError):

@@ -12,6 +12,7 @@ import zlib
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.zip import STORED, Archive, Inflated, Member, checksum, open_member, walk
+from weighbridge.formats.pickling.machine import OPCODE_LIMIT
 from weighbridge.formats.pickling.report import Report, conclude, structure
 from weighbridge.formats.pickling.streams import StreamReader, glance
 from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
@@ -156,7 +157,8 @@ class TorchArchive:
 
     def _examine_pickle(self, member: Member, rest: str, content: Source) -> None:
         known = {"data.pkl": self.storages, "constants.pkl": self.constants}
-        reader = StreamReader(content, artifact=content.path, persistent=known.get(rest))
+        left = OPCODE_LIMIT - sum(report.opcodes for report in self.reports)
+        reader = StreamReader(content, artifact=content.path, persistent=known.get(rest), opcode_limit=left)
         streams = reader.read_all()
         self.reports.append(streams.report)
         if rest == "data.pkl":
