@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 
+from weighbridge.cli.demo import write_trapped_model
 from weighbridge.cli.main import COMMANDS, weighbridge
 from weighbridge.formats.reading.contract import Format
 from weighbridge.hubs.access.contract import Hub
@@ -18,6 +22,7 @@ from weighbridge.plugins import find_units
 from weighbridge.policy.documents import shipped_policies
 
 FOLDER = Path(__file__).parent / "reference"
+README = Path(__file__).parent.parent / "README.md"
 NOTE = "<!-- written by docs/generate.py; do not edit -->\n\n"
 
 
@@ -89,6 +94,28 @@ def rules() -> str:
     return "\n".join(lines)
 
 
+def example() -> str:
+    """What `admit` prints for a booby-trapped model, without the lines that differ from run to run."""
+    kept = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            write_trapped_model(Path("tiny"))
+            command = [sys.executable, "-m", "weighbridge", "admit", "./tiny", "--home", "home"]
+            told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        finally:
+            os.chdir(kept)
+    lines = [line for line in told.splitlines() if line.split(" ")[0] not in {"decision", "subject", "until"}]
+    return "".join(f"    {line}\n" for line in ["$ weighbridge admit ./tiny", *lines])
+
+
+def readme() -> str:
+    """The README with its example brought up to date."""
+    begin, end = "<!-- example: written by docs/generate.py -->\n", "<!-- end of example -->"
+    before, rest = README.read_text(encoding="utf-8").split(begin)
+    return before + begin + "\n" + example() + "\n" + end + rest.split(end)[1]
+
+
 def main() -> int:
     """Write or check every page; 1 when a page differs."""
     pages = {"commands.md": commands, "formats.md": formats, "checks.md": checks, "hubs.md": hubs, "rules.md": rules}
@@ -101,6 +128,11 @@ def main() -> int:
                 stale.append(name)
         else:
             file.write_text(text, encoding="utf-8")
+    if README.read_text(encoding="utf-8") != (told := readme()):
+        if "--check" in sys.argv[1:]:
+            stale.append("README.md")
+        else:
+            README.write_text(told, encoding="utf-8")
     if stale:
         sys.stderr.write(f"stale: {', '.join(stale)}; run: python docs/generate.py\n")
     return 1 if stale else 0

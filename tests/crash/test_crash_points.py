@@ -42,23 +42,24 @@ def crash(*options: str) -> list[Line]:
     return lines
 
 
-@pytest.mark.parametrize("piece", ["1/2", "2/2"])
+@pytest.mark.parametrize("piece", ["1/3", "2/3", "3/3"])
 def test_a_kill_at_any_call_loses_nothing_and_leaves_nothing(piece):
-    (line,) = crash("--points", "200", "--slice", piece)
-    assert line.points == 100
+    (line,) = crash("--points", "201", "--slice", piece)
+    assert line.points == 67
     assert set(line.outcomes) == {"killed before", "acknowledged"}
+
+
+@pytest.mark.parametrize("piece", ["1/2", "2/2"])
+def test_what_no_fsync_followed_is_not_needed_after_a_power_loss(piece):
+    lines = crash("--points", "0", "--power", "32", "--slice", piece)
+    assert [line.points for line in lines] == [16, 16, 16]
+    assert all(set(line.outcomes) == {"with the decision", "without the decision"} for line in lines)
 
 
 def test_a_write_that_fails_ends_in_words_and_an_intact_store():
     (line,) = crash("--points", "0", "--errors", "60")
     assert line.points == 60
     assert set(line.outcomes) == {"refused", "admitted all the same"}
-
-
-def test_what_no_fsync_followed_is_not_needed_after_a_power_loss():
-    lines = crash("--points", "0", "--power", "30")
-    assert [line.points for line in lines] == [30, 30, 30]
-    assert all(set(line.outcomes) == {"with the decision", "without the decision"} for line in lines)
 
 
 def test_a_disk_without_room_for_the_decision_takes_none():
