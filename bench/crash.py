@@ -1,4 +1,4 @@
-"""What an admission leaves behind when it is killed, when a write fails, and when the power goes.
+"""What an admission leaves behind when it is killed, when a write fails, when the power goes, and when the disk is full.
 
     .venv/bin/python bench/crash.py [--points 1000] [--errors [N]] [--power [N]] [--full [N]] [--slice K/N] [--jobs 2]
 
@@ -6,9 +6,11 @@ Kill: one process has everything imported and forks a child that admits a tiny m
 is none; strace attaches to the child and sends SIGKILL at the Nth write, fsync, rename … of each kind, for every N, over
 repeated runs until --points are done. Errors: the same places answer ENOSPC or EIO once. Power: the writes of one admission
 are recorded with their bytes, and after every single one the folder is made anew as a disk may hold it where whatever no
-fsync followed is dropped, cut or out of order. Full: the disk has room for one page more each time. After each, the store is opened again and asked: is every acknowledged
-decision there and valid, is any there twice or by half, is any blob or evidence left that nothing refers to, does the next
-admission succeed. Needs strace. Exits 1 when anything is not as it should be.
+fsync followed is dropped, cut or out of order; once more with a file that is large enough to be written past the page cache
+by a second thread. Full: the disk has room for one page or file more each time. After each, the store is opened again and asked: is
+every acknowledged decision there and valid, is any there twice or by half, is any blob or evidence left that nothing refers
+to, does the next admission succeed. Needs strace, and for --full a user who may mount. Exits 1 when anything is not as it
+should be, 77 where the machine lacks what is needed.
 """
 
 from __future__ import annotations

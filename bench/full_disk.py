@@ -1,7 +1,7 @@
-"""What an admission does on a disk that is full, or fills up under it, a page later each time.
+"""What an admission does on a disk that is full, or fills up under it, one page or one file later each time.
 
-The store lies on a tmpfs of its own, in a mount namespace of its own, with room for so many pages more. The command line
-admits; where it says that it could not, room is made, and the store is asked what a crash is asked.
+The store lies on a tmpfs of its own, in a mount namespace of its own, with room for so many pages or files more. The command
+line admits; where it says that it could not, room is made, and the store is asked what a crash is asked.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 AMPLE_BYTES = 64 << 20
 NEWNS, NEWUSER, REMOUNT, RECURSIVE, PRIVATE = 0x20000, 0x10000000, 32, 16384, 1 << 18  # sched.h, mount.h
 BROKE = 4
-MOST_PAGES = 120
+AMPLE_FILES = 10_000
+MOST_PAGES, MOST_FILES = 60, 30
 """An admission of a tiny model needs fewer, the write-ahead log of the database and the copies of checkpoints included."""
+
+Room = tuple[int, int]
+"""Bytes and files that a file system holds."""
 
 
 class NoMount(Exception):  # noqa: N818  # it says what this machine does not have
@@ -27,12 +31,13 @@ class NoMount(Exception):  # noqa: N818  # it says what this machine does not ha
 
 
 def fill(folder: Path, limit: int | None, piece: slice) -> Tally:
-    """Admit with room for 0, 1, 2, … pages, or for `limit` such numbers, spread evenly.
+    """Admit with room for 0, 1, 2, … pages, then for 0, 1, 2, … files, or for `limit` such numbers, spread evenly.
 
     Raises:
         NoMount: the kernel gives this user no mount namespace.
     """
-    wanted = spread(list(range(MOST_PAGES)), limit)[piece]
+    places = [("pages", number) for number in range(MOST_PAGES)] + [("files", number) for number in range(MOST_FILES)]
+    wanted = spread(places, limit)[piece]
     # In a fork: a process that has moved to another namespace does not come back.
     told = forked(lambda _: _fill(folder, wanted))
     if not isinstance(results := told.get("done"), list):
@@ -46,20 +51,24 @@ def fill(folder: Path, limit: int | None, piece: slice) -> Tally:
     return tally
 
 
-def _fill(folder: Path, wanted: list[int]) -> list[tuple[str, str, list[str]]]:
+def _fill(folder: Path, wanted: list[tuple[str, int]]) -> list[tuple[str, str, list[str]]]:
     _leave_namespaces()
     ground = Ground(folder)
     place = ground.fresh("disk")
-    used = _occupied(place, ground)
+    size, files = _occupied(place, ground)
     usual, _, _ = forked(lambda _: _admit(place, ground))["done"]
-    return [(f"room for {pages} pages", *_point(place, ground, used + pages * PAGE_BYTES, usual)) for pages in wanted]
+    results = []
+    for kind, number in wanted:
+        room = (size + number * PAGE_BYTES, AMPLE_FILES) if kind == "pages" else (AMPLE_BYTES, files + number)
+        results.append((f"room for {number} {kind}", *_point(place, ground, room, usual)))
+    return results
 
 
-def _point(place: Path, ground: Ground, size: int, usual: int) -> tuple[str, list[str]]:
+def _point(place: Path, ground: Ground, room: Room, usual: int) -> tuple[str, list[str]]:
     _occupied(place, ground)
-    _mount(place, size, REMOUNT)
+    _mount(place, room, REMOUNT)
     code, document, said = forked(lambda _: _admit(place, ground))["done"]
-    _mount(place, AMPLE_BYTES, REMOUNT)
+    _mount(place, (AMPLE_BYTES, AMPLE_FILES), REMOUNT)
     acknowledged = {document["digest"]} if "digest" in document else set()
     known, problems = check(place, ground, ground.acknowledged | acknowledged)
     if code == BROKE:
@@ -73,13 +82,13 @@ def _point(place: Path, ground: Ground, size: int, usual: int) -> tuple[str, lis
     return ("refused" if code == BROKE else "admitted"), problems
 
 
-def _occupied(place: Path, ground: Ground) -> int:
-    """Put a fresh tmpfs at `place` with a copy of the store in it; how many bytes that takes."""
+def _occupied(place: Path, ground: Ground) -> Room:
+    """Put a fresh tmpfs at `place` with a copy of the store in it; how many bytes and files that takes."""
     _libc().umount2(os.fsencode(place), 2)
-    _mount(place, AMPLE_BYTES)
+    _mount(place, (AMPLE_BYTES, AMPLE_FILES))
     shutil.copytree(ground.base, place, symlinks=True, dirs_exist_ok=True)
     status = os.statvfs(place)
-    return (status.f_blocks - status.f_bfree) * status.f_frsize
+    return (status.f_blocks - status.f_bfree) * status.f_frsize, status.f_files - status.f_ffree
 
 
 def _admit(place: Path, ground: Ground) -> tuple[int, dict[str, object], str]:
@@ -99,8 +108,9 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _mount(place: Path, size: int, flags: int = 0) -> None:
-    if _libc().mount(b"none", os.fsencode(place), b"tmpfs", flags, f"size={size}".encode()):
+def _mount(place: Path, room: Room, flags: int = 0) -> None:
+    options = f"size={room[0]},nr_inodes={room[1]}"
+    if _libc().mount(b"none", os.fsencode(place), b"tmpfs", flags, options.encode()):
         raise NoMount(f"the kernel mounts no tmpfs for this user: {os.strerror(ctypes.get_errno())}")
 
 

@@ -354,7 +354,7 @@ Point = tuple[int, str, str, Disk, set[str]]
 
 
 def points(ground: Ground, place: Path, calls: list[Call]) -> Iterator[Point]:
-    """Every state that no earlier one was equal to: after the how manieth change, where, which, the disk, what was told.
+    """Every state that equals no earlier one: the number of the change before it, where, which, the disk, what was told.
 
     The disk goes on changing: whoever wants a state materialises it before asking for the next.
     """
@@ -393,7 +393,7 @@ def replay(ground: Ground, limit: int | None = None, jobs: int = 2, piece: slice
     """Record one admission and look at every state that a power loss may leave, or at `limit` of them, spread evenly."""
 
     def work(index: int) -> list[tuple[str, str, list[str]]]:
-        # Each job records for itself, because the store names its folders; it looks at every so manieth change.
+        # Each job records for itself, because a store notes its own path; of the changes, each looks at its share.
         place = ground.fresh(f"power-{index}")
         calls = record(ground, place)
         _require_explained(ground, place, calls)

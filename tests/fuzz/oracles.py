@@ -18,6 +18,8 @@ from tests.fuzz.gguf_loader import load_gguf
 from tests.fuzz.unpickling import unpickle
 from weighbridge.testing.fuzzing import Oracle
 
+LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+
 
 def load_safetensors(data: bytes, _path: str) -> str:
     from safetensors import SafetensorError, deserialize
@@ -128,11 +130,12 @@ def _json_problem(text: str) -> str:
 
 
 def load_torch(data: bytes, path: str) -> str:
-    """torch.load: the archive format where the file starts like a zip, else a row of pickles; both are tried here."""
+    """torch.load: the archive format where the file starts like a zip, the format before where its number comes first, else a pickle."""
     if data[:2] == b"PK":
         return load_torch_zip(data, path)
-    problem = load_torch_legacy(data, path)
-    return problem and load_pickles(data, path)
+    if LEGACY_MAGIC in data[:32]:
+        return load_torch_legacy(data, path)
+    return load_pickles(data, path)
 
 
 LOADERS: dict[str, Oracle] = {

@@ -49,6 +49,24 @@ def pair(key: bytes, kind: int, value: bytes) -> bytes:
     return U64.pack(len(key)) + key + struct.pack("<I", kind) + value
 
 
+def test_tensors_out_of_order_fail_as_the_reference_loader_fails_them() -> None:
+    data = gguf_bytes({}, [tensor("a"), tensor("b")])
+    head = data.index(b"a\1\0\0\0")
+    first, second = slice(head + 17, head + 25), slice(head + 50, head + 58)
+    assert (data[first], data[second]) == (U64.pack(0), U64.pack(32))
+    swapped = bytearray(data)
+    swapped[first], swapped[second] = data[second], data[first]
+    assert answers(read(data)) == {"gguf.structure": Outcome.PASS}
+    assert answers(read(bytes(swapped)))["gguf.offset"] is Outcome.FAIL
+
+
+def test_arrays_in_arrays_are_walked_up_to_a_limit_of_the_file() -> None:
+    inner = (struct.pack("<I", 4) + U64.pack(0)) * 60_000
+    value = struct.pack("<I", 9) + U64.pack(60_000) + inner
+    assert "gguf.limit" not in answers(read(raw_pairs(1, pair(b"a", 9, value))))
+    assert answers(read(raw_pairs(2, pair(b"a", 9, value) + pair(b"b", 9, value))))["gguf.limit"] is Outcome.UNKNOWN
+
+
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("is_big", [False, True])
 def test_every_version_and_byte_order_says_the_same(version: int, is_big: bool) -> None:
