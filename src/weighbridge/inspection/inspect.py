@@ -150,6 +150,7 @@ def inspect_model(
     """
     known = _Account()
     tour = _Tour(model.files, budget or Budget(), known, on_file)
+    expected = required_versions()  # while a warmed child still starts
     with jail.fresh():
         equipment = _equipment(jail)
         confinement = str(jail.isolation)
@@ -164,7 +165,7 @@ def inspect_model(
     return Inspection(
         artifacts=tuple(known.artifacts),
         headers=tuple(known.headers),
-        findings=(*known.findings, *tame(equipment.broken), *_differences(required_versions(), equipment)),
+        findings=(*known.findings, *tame(equipment.broken), *_differences(expected, equipment)),
         unread=tuple(known.unread),
         tools=(
             *(tool for tool in equipment.tools if tool.name in used),
