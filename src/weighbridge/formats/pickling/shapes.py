@@ -200,7 +200,9 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
 def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
-    version, shape, dtype, _is_fortran, raw = state
+    version, shape, dtype, is_fortran, raw = state
+    if is_fortran.__class__ not in (bool, int) or is_fortran not in (0, 1):
+        return Refusal(message="gives a numpy array a state of unknown shape")
     if version.__class__ is not int or version not in _ARRAY_VERSIONS:
         return Refusal(message="gives a numpy array a state of unknown version")
     if not _is_shape(shape):
