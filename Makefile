@@ -15,6 +15,8 @@ ENVIRONMENT := $(VENV)/.weighbridge
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Commands are measured in fractions of a second: nothing is left to be compiled at their first start.
+export UV_COMPILE_BYTECODE := 1
 # A virtual environment that happens to be active is not the one meant here.
 unexport VIRTUAL_ENV
 
@@ -86,6 +88,7 @@ if [ -x $(BIN)/uv ] && $(BIN)/uv sync --quiet --inexact $(1); then :; else \
   $(BIN)/python -m pip install -qq --no-deps -r constraints.txt; \
   $(BIN)/python -m pip install -qq --no-deps -e .; \
 fi
+$(BIN)/python -m compileall -qq src
 endef
 
 .ONESHELL:

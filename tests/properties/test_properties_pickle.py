@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import random
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weighbridge.formats.pickle import FORMAT
+from weighbridge.formats.pickling.opcodes import WINDOW_BYTES
 from weighbridge.formats.pickling.report import conclude
 from weighbridge.formats.pickling.streams import StreamReader
 from weighbridge.formats.reading.spans import complete
@@ -190,6 +192,55 @@ def test_a_truncated_pickle_never_passes(value: object, protocol: int, cut: floa
     assert reading is not None
     answers = {finding.outcome for finding in reading.findings if finding.check == "code.on-load"}
     assert answers == {Outcome.UNKNOWN}
+
+
+number = (
+    st.integers(0, 1000) | st.integers(-(1 << 31), (1 << 31) - 1) | st.floats(allow_nan=False, width=64)
+)  # BININT1, BININT2, BININT and BINFLOAT
+runs = st.lists(st.tuples(number, st.integers(1, 200)), min_size=1, max_size=6).map(
+    lambda parts: [item for item, times in parts for item in [item] * times]
+)
+
+
+@given(run=runs, room=st.integers(0, 40), protocol=st.integers(1, 5))
+def test_runs_of_numbers_have_the_values_and_the_count_of_the_real_loader(
+    run: list[float], room: int, protocol: int
+) -> None:
+    """Numbers are read many at a time; here across the edge of the window too."""
+    padding = (b"z" * (WINDOW_BYTES - room - 20),) if room else ()
+    value = (*padding, *run, "end", 1, 2)
+    data = pickle.dumps(value, protocol=protocol)
+    with source_of(data, "x.pkl") as source:
+        reader = StreamReader(source, artifact="x.pkl")
+        assert reader.read()
+    [found] = reader.streams.values
+    assert isinstance(found, tuple)
+    assert found[len(padding) :] == value[len(padding) :]
+    assert reader.report.opcodes == sum(1 for _ in pickletools.genops(data))
+
+
+@given(run=runs, limit=st.integers(1, 200))
+def test_the_opcode_limit_holds_inside_a_run_of_numbers(run: list[float], limit: int) -> None:
+    data = pickle.dumps(tuple(run), protocol=3)
+    total = sum(1 for _ in pickletools.genops(data))
+    with source_of(data, "x.pkl") as source:
+        reader = StreamReader(source, artifact="x.pkl", opcode_limit=limit)
+        assert reader.read() == (total <= limit)
+    assert reader.report.opcodes == min(total, limit)
+
+
+@given(run=runs, which=st.floats(0, 1, exclude_max=True), beyond=st.integers(0, 1))
+def test_a_frame_that_ends_inside_a_run_of_numbers_is_told_from_one_that_ends_behind_a_number(
+    run: list[float], which: float, beyond: int
+) -> None:
+    body = pickle.dumps(tuple(run), protocol=3)[2:]
+    edges = [position for _, _, position in pickletools.genops(body)]
+    cut = min(max(edges[int(which * len(edges))], 1) + beyond, len(body) - 1)
+    data = b"\x80\x04\x95" + cut.to_bytes(8, "little") + body
+    reading = examine(FORMAT, data, "x.pkl")
+    assert reading is not None
+    crosses = any("crosses the end of its frame" in finding.message for finding in reading.findings)
+    assert crosses == (cut not in edges)
 
 
 @given(data=st.binary(max_size=400))

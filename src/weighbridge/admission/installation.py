@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from weighbridge.errors import UsageError
-from weighbridge.hubs.access.contract import Hub, HubAccess
-from weighbridge.inspection.examined import EQUIP, EXAMINE
+from weighbridge.inspection.tasks import EQUIP, EXAMINE
 from weighbridge.jail.confinement import Jail
-from weighbridge.plugins import Units, find_units
 
 if TYPE_CHECKING:
     from weighbridge.attestation.keys import SigningKey, VerifyingKey
+    from weighbridge.hubs.access.contract import Hub, HubAccess
+    from weighbridge.plugins import Units
     from weighbridge.policy.documents import PolicyDocument
     from weighbridge.registry.log import CheckpointSigner
     from weighbridge.registry.store import Registry
@@ -189,6 +189,9 @@ class Installation:
     @cached_property
     def hubs(self) -> Units[Hub]:
         """Where models come from."""
+        from weighbridge.hubs.access.contract import Hub
+        from weighbridge.plugins import find_units
+
         return find_units("hubs", Hub)
 
     def hub(self, name: str) -> Hub:
@@ -206,6 +209,8 @@ class Installation:
         self, on_bytes: Callable[[str, int, int], None] | None = None, *, download_folder: Path | None = None
     ) -> HubAccess:
         """What a hub may use of the world, with the environment of this installation."""
+        from weighbridge.hubs.access.contract import HubAccess
+
         access = HubAccess(
             environment=self.environment, download_folder=download_folder or self.settings.home / "downloads"
         )
@@ -237,6 +242,7 @@ class Installation:
         """Every check id that a dossier of this installation can hold."""
         from weighbridge.formats.reading.contract import Format
         from weighbridge.inspection.judgements import CHECKS
+        from weighbridge.plugins import find_units
 
         units = find_units("formats", Format).found.values()
         return (*CHECKS, *(check for unit in units for check in unit.checks))

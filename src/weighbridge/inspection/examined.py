@@ -13,10 +13,6 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.registry import wire
 from weighbridge.vocabulary import ByteAccount, Evidence, Finding, Header, Tool, Unread, clip
 
-EXAMINE = "weighbridge.inspection.examine:examine"
-"""The jail's task for one file."""
-EQUIP = "weighbridge.inspection.examine:equip"
-"""The jail's task that says what can be read."""
 FALLBACK = "unknown"
 """The format of a file that no other format speaks for."""
 MESSAGE_LIMIT = 500

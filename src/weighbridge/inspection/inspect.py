@@ -13,7 +13,8 @@ from functools import cache
 
 from weighbridge.errors import JailError, MalformedArtifactError
 from weighbridge.inspection import judgements
-from weighbridge.inspection.examined import EQUIP, EXAMINE, FALLBACK, Equipment, Examined, read_examined, tame
+from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, read_examined, tame
+from weighbridge.inspection.tasks import EQUIP, EXAMINE
 from weighbridge.jail.confinement import Completed, Jail, Job, Stopped, StopReason
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile, WeighedModel

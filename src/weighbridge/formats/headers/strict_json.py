@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from json.decoder import scanstring  # type: ignore[attr-defined]  # what json itself reads strings with; typeshed leaves it out
 from typing import Any
 
@@ -108,8 +109,12 @@ def _behind(pattern: re.Pattern[bytes], data: bytes, position: int) -> int:
 
 
 _COLON = _compile(r"[ \t\r\n:]*+")
-_STRICT = _Grammar(nonfinite=False)
-_PYTHON = _Grammar(nonfinite=True)
+
+
+@cache
+def _grammar(*, nonfinite: bool) -> _Grammar:
+    """Compiled on first use: that takes longer than reading a small model that holds no JSON."""
+    return _Grammar(nonfinite=nonfinite)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +298,7 @@ def survey(
     if max(data.count(b","), data.count(b"\\")) > MARK_LIMIT:
         raise OverLimitError("more values than this release walks")
     tokens = frozenset(json.dumps(key, ensure_ascii=False).encode() for key in watch)
-    return _Surveyor(data, _PYTHON if nonfinite else _STRICT, tokens, on_member, key_limit, plain).run(start)
+    return _Surveyor(data, _grammar(nonfinite=nonfinite), tokens, on_member, key_limit, plain).run(start)
 
 
 def text_of(token: bytes) -> str:

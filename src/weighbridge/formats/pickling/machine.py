@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import chain
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.judge import GLOBAL_LIMIT, Judge
-from weighbridge.formats.pickling.opcodes import NAMES, READERS, STOP, Cursor
+from weighbridge.formats.pickling.opcodes import NAMES, NUMBERS, READERS, STOP, Cursor
 from weighbridge.formats.pickling.values import (
     TOP,
     Sequence,
@@ -36,6 +37,7 @@ EVENT_LIMIT = 100_000
 """Refusals after which a stream is not followed further."""
 _KEY_WORK = 300_000
 _NO_FRAME = 1 << 65
+_RUN = 64
 
 
 Action = Callable[["Machine", Value], None]
@@ -108,10 +110,10 @@ class Machine:
             raise MalformedArtifactError(f"the stream {problem}", locator=self.locator) from None
 
     def _steps(self, actions: tuple[Action, ...], opcode_limit: int) -> None:
-        cursor, readers = self.cursor, READERS
+        cursor, readers, numbers = self.cursor, READERS, NUMBERS
         counted = 0
         try:
-            for counted in range(1, opcode_limit + 1):  # noqa: B007  # read when the loop is left
+            while counted < opcode_limit:
                 at = cursor.at
                 if at >= cursor.limit:
                     cursor.refill()
@@ -122,6 +124,10 @@ class Machine:
                     self._check_frame(here)
                     self.frame_end = _NO_FRAME
                 self.opcode = code = cursor.data[at]
+                if (number := numbers[code]) is not None:
+                    counted += self._push_numbers(number, min(opcode_limit - counted, _RUN))
+                    continue
+                counted += 1
                 cursor.at = at + 1
                 reader = readers[code]
                 if reader is None:
@@ -135,6 +141,24 @@ class Machine:
         finally:
             self.judge.report.opcodes += counted
         raise LimitReachedError(f"the stream has more than {opcode_limit} opcodes")
+
+    def _push_numbers(self, number: struct.Struct, limit: int) -> int:
+        """Push the numbers that follow one another in opcodes of the same kind, within the window and the frame; how many.
+
+        Long lists of numbers are most of what pickles hold besides opaque bytes, and one number alone has no effect to judge.
+        """
+        cursor = self.cursor
+        data, at, size = cursor.data, cursor.at, number.size
+        end = min(cursor.limit, self.frame_end - cursor.base, at + limit * size)
+        codes = data[at : max(end - size, at) + 1 : size]
+        count = len(codes) - len(codes.lstrip(codes[:1]))
+        if count < 2:
+            self.stack += number.unpack_from(data, at)
+        else:
+            self.stack += chain.from_iterable(number.iter_unpack(data[at : at + count * size]))
+        self.at += (count - 1) * size
+        cursor.at += count * size
+        return count
 
     def _check_frame(self, position: int) -> None:
         if position > self.frame_end:

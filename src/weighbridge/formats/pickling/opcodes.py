@@ -370,6 +370,11 @@ READERS: tuple[Reader | None, ...] = tuple(
     {code: reader for code, _, reader in _TABLE}.get(code) for code in range(256)
 )
 """Argument reader by opcode byte; None for an opcode without an argument."""
+_LAYOUTS = {"BINFLOAT": ">xd", "BININT": "<xi", "BININT1": "<xB", "BININT2": "<xH"}
+NUMBERS: tuple[struct.Struct | None, ...] = tuple(
+    struct.Struct(_LAYOUTS[name]) if name in _LAYOUTS else None for name in NAMES
+)
+"""Layout, by opcode byte and that byte included, of the opcodes that only push a number of fixed size."""
 STOP = CODES["STOP"]
 
 

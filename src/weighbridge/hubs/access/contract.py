@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from weighbridge.registry.intake import Intake
 from weighbridge.vocabulary import ModelRef
+
+if TYPE_CHECKING:
+    from weighbridge.registry.intake import Intake
 
 
 def _unheard(_path: str, _done_bytes: int, _total_bytes: int) -> None:
