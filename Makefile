@@ -54,6 +54,7 @@ system-tools:
 	@missing=""
 	command -v strace >/dev/null || missing="$$missing strace"
 	command -v bwrap >/dev/null || missing="$$missing bubblewrap"
+	command -v mkfs.xfs >/dev/null || missing="$$missing xfsprogs"
 	[ -n "$$missing" ] || exit 0
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	  export DEBIAN_FRONTEND=noninteractive

@@ -3,7 +3,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -214,3 +217,36 @@ def test_a_clone_is_hashed_not_its_source(store: BlobStore, tmp_path: Path, monk
     monkeypatch.setattr("weighbridge.registry.blobs.clone", clone)
     assert put(store, tmp_path, b"something else") == SHA
     assert store.path_of(SHA).read_bytes() == DATA
+
+
+@pytest.fixture
+def xfs(tmp_path: Path) -> Iterator[Path]:
+    """An XFS of its own, whose files can share extents."""
+    if shutil.which("mkfs.xfs") is None:
+        pytest.skip("mkfs.xfs is not installed")
+    image, folder = tmp_path / "image", tmp_path / "xfs"
+    with image.open("wb") as file:
+        file.truncate(300 << 20)  # the least that mkfs.xfs takes
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], check=True)
+    folder.mkdir()
+    if subprocess.run(["mount", "-o", "loop", image, folder], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no loop device can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_file_system_that_shares_extents_holds_a_staged_model_once(xfs: Path) -> None:
+    data = os.urandom(1 << 20) * 16
+    (xfs / "source.bin").write_bytes(data)
+    os.sync()
+    before = os.statvfs(xfs)
+    store = BlobStore(xfs / "blobs")
+    sha256 = put(store, xfs, data)
+    assert store.verify(sha256)
+    os.sync()
+    after = os.statvfs(xfs)
+    assert (before.f_bfree - after.f_bfree) * after.f_frsize < len(data) // 8
+    (xfs / "source.bin").write_bytes(b"another model")
+    assert store.verify(sha256), "what is written to the source later must not reach the store"
