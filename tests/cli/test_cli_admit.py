@@ -12,6 +12,8 @@ def test_a_clean_model_is_admitted(command: Command, model: Path) -> None:
     assert done.code == 0
     assert done.out.startswith("verdict")
     assert "admitted" in done.out
+    files = sum(1 for path in model.rglob("*") if path.is_file())
+    assert f"{files} files, {files} read, 0 bytes unexplained" in done.out, "a clean report says what was looked at"
 
 
 def test_a_trapped_model_is_refused_with_where_and_what_to_do(command: Command, trapped: Path) -> None:

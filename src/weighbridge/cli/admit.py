@@ -53,7 +53,7 @@ def command(
             if session.as_json:
                 render.document("admission", {**_told(decision, references[0]), "warnings": list(house.warnings)})
             else:
-                _show(decision, references[0], policy)
+                _show(decision, references[0], house)
             return _EXIT[decision.verdict]
         outcomes = [_admit_one(text, session, house, use=use, policy=policy, again=again) for text in references]
         if session.as_json:
@@ -103,7 +103,7 @@ def _admit_one(
         told = {"reference": text, "error": render.error_body(problem)}
         return (Exit.FOUND if isinstance(problem, HostileInputError) else Exit.BROKE), told
     if not session.as_json:
-        _show(decision, text, policy)
+        _show(decision, text, house)
     return _EXIT[decision.verdict], _told(decision, text)
 
 
@@ -114,8 +114,9 @@ def _told(decision: Decision, text: str) -> dict[str, Any]:
     return {"reference": text, "digest": decision_digest(decision), "decision": wire.plain(decision)}
 
 
-def _show(decision: Decision, text: str, policy: Policy) -> None:
+def _show(decision: Decision, text: str, house: Installation) -> None:
+    from weighbridge.admission.recall import read_grounds
     from weighbridge.admission.recording import decision_digest
 
-    named = f"{policy.name}@{policy.version}"
-    render.rows(wording.decision_rows(decision, digest=decision_digest(decision), reference=text, policy=named))
+    digest, grounds = decision_digest(decision), read_grounds(house, decision)
+    render.rows(wording.decision_rows(decision, digest=digest, reference=text, grounds=grounds))

@@ -34,12 +34,11 @@ def command(session: Session, *, which: Which, reference: str, by: str, reason: 
     with session.installation(writable=True) as house:
         known = recall(house, reference, which)
         decision = approve(house, known, by=by, reason=reason)
-        policy = read_grounds(house, decision).policy
+        grounds = read_grounds(house, decision)
     digest = decision_digest(decision)
     if session.as_json:
         body = {"reference": known.reference, "digest": digest, "decision": wire.plain(decision)}
         render.document("admission", body)
     else:
-        named = f"{policy.name}@{policy.version}"
-        render.rows(wording.decision_rows(decision, digest=digest, reference=known.reference, policy=named))
+        render.rows(wording.decision_rows(decision, digest=digest, reference=known.reference, grounds=grounds))
     return Exit.OK if decision.verdict.rank <= Verdict.ADMIT_WITH_CONDITIONS.rank else Exit.UNSURE

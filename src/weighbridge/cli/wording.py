@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from weighbridge.cli.render import Part, Row, row
 from weighbridge.vocabulary import (
@@ -18,6 +19,9 @@ from weighbridge.vocabulary import (
     Unread,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from weighbridge.admission.decision import Grounds
 
 _WORD = {
     Verdict.ADMIT: Part("admitted", "green"),
@@ -106,13 +110,14 @@ def finding_rows(answers: Iterable[Finding], *, label: str) -> list[Row]:
     return lines
 
 
-def decision_rows(decision: Decision, *, digest: str, reference: str, policy: str) -> list[Row]:
-    """A decision as `admit` prints it: verdict, why, where, what to try."""
+def decision_rows(decision: Decision, *, digest: str, reference: str, grounds: Grounds) -> list[Row]:
+    """A decision as `admit` prints it: verdict, what was looked at, why, where, what to try."""
     told = standing_reasons(decision)
-    head = [Part(f"  {reference}", "bold"), Part(f"   policy {policy}")]
+    head = [Part(f"  {reference}", "bold"), Part(f"   policy {grounds.policy.name}@{grounds.policy.version}")]
     if told and decision.verdict in (Verdict.REFUSE, Verdict.REFER):
         head.append(Part(f"   rule {told[0].rule}"))
     lines = [row("verdict", verdict(decision), *head)]
+    lines.append(row("examined", coverage(grounds.dossier.artifacts, grounds.dossier.unread)))
     groups = _grouped(told)
     for first, *others in groups[:_SHOWN_REASONS]:
         lines += reason_rows(first, reference)
