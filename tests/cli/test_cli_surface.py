@@ -96,11 +96,24 @@ def test_inspect_says_what_was_looked_at(command: Command, model: Path) -> None:
 def test_a_git_folder_is_left_out_and_named(command: Command, model: Path) -> None:
     (model / ".git").mkdir()
     (model / ".git" / "config").write_text("x")
-    done = command("inspect", str(model), "--all")
-    assert done.code == 0
-    assert ".git" in done.out
+    for arguments in (("inspect", str(model)), ("admit", str(model)), ("show", str(model))):
+        done = command(*arguments)
+        assert done.code == 0
+        assert "left out: .git/" in done.out
 
 
 def test_terminal_output_of_a_pipe_has_no_colour(model: Path, data_folder: Path) -> None:
     done = subprocess.run([str(SCRIPT), "inspect", str(model)], capture_output=True, text=True, check=False)
     assert "\x1b[" not in done.stdout + done.stderr
+
+
+def test_readers_that_nothing_confines_are_said_to_be(
+    command: Command, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine for which there is no table of system calls."""
+    monkeypatch.setattr("weighbridge.jail.cell.build_filter", lambda _machine: b"")
+    assert "no system call filter" in command("inspect", str(model)).err
+    admitted = command("admit", str(model), "--json")
+    assert any("no system call filter" in warning for warning in admitted.document["warnings"])
+    monkeypatch.undo()
+    assert "no system call filter" not in command("inspect", str(model)).err

@@ -12,6 +12,7 @@ from weighbridge.admission.installation import Installation
 from weighbridge.admission.staging import QUIET, Watch
 from weighbridge.inspection.inspect import inspect_model
 from weighbridge.inspection.judgements import PLUGIN_HUBS, broken_unit
+from weighbridge.jail.confinement import Confinement
 from weighbridge.registry.blobs import BlobStore
 from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedModel
 from weighbridge.vocabulary import Dossier, Evidence, Finding, ModelRef, Outcome, Preview, Severity
@@ -25,6 +26,7 @@ def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -
     """
     seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
     model.check_unchanged()
+    _warn_of_isolation(seen.isolation, house)
     return Dossier(
         subject=model.root,
         artifacts=seen.artifacts,
@@ -33,6 +35,14 @@ def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -
         unread=seen.unread,
         tools=seen.tools,
     )
+
+
+def _warn_of_isolation(isolation: Confinement, house: Installation) -> None:
+    """Say where the readers ran without a filter of system calls; what holds them is no part of a dossier's digest."""
+    if not isolation.seccomp:
+        house.warnings += (
+            f"no system call filter held the process that read the model, only: {isolation}; see: weighbridge doctor",
+        )
 
 
 def _broken_hubs(house: Installation) -> list[Finding]:
@@ -68,6 +78,7 @@ def preview(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Prev
     with _look(ref, house, digest=False, watch=watch) as model:
         seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
         model.check_unchanged()
+    _warn_of_isolation(seen.isolation, house)
     return Preview(
         reference=str(ref), artifacts=seen.artifacts, headers=seen.headers, findings=seen.findings, unread=seen.unread
     )

@@ -59,7 +59,7 @@ def _show(dossier: Dossier, session: Session, reference: str, fail_on: str, *, s
     if session.as_json:
         render.document("dossier", {"reference": reference, "dossier": wire.plain(dossier)})
         return code
-    lines = [render.row("examined", wording.coverage(dossier.artifacts, dossier.unread))]
+    lines = [render.row("examined", wording.coverage(dossier))]
     lines += [render.row("model", f"{h.path}  {wording.header(h)}") for h in dossier.headers if h.tensors]
     lines += wording.sorted_findings(dossier.findings, show_all=show_all)
     lines.append(render.row("subject", f"sha256:{dossier.subject}"))
@@ -75,7 +75,7 @@ def _show_preview(preview: Preview, session: Session, fail_on: str, *, show_all:
     if session.as_json:
         render.document("preview", {"preview": wire.plain(preview)})
         return code
-    lines = [render.row("preview", wording.coverage(preview.artifacts, preview.unread))]
+    lines = [render.row("preview", wording.coverage(preview))]
     lines += [render.row("model", f"{h.path}  {wording.header(h)}") for h in preview.headers if h.tensors]
     lines += wording.sorted_findings(preview.findings, show_all=show_all)
     lines.append(render.row("note", "headers only: not hashed, so this is no subject and nothing can be decided on it"))

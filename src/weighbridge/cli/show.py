@@ -45,7 +45,7 @@ def command(session: Session, *, which: Which, reference: str, number: int | Non
         render.document("model", {**body, "aliases": aliases, "dossier": wire.plain(dossier)})
         return Exit.OK
     lines = [render.row("verdict", wording.verdict(known.decision), f"  {known.reference}")]
-    lines.append(render.row("examined", wording.coverage(dossier.artifacts, dossier.unread)))
+    lines.append(render.row("examined", wording.coverage(dossier)))
     lines.append(render.row("subject", f"sha256:{dossier.subject}"))
     lines.append(render.row("alias", f"model-signing sha256:{wire.model_signing_digest(manifest)}"))
     lines += [

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from weighbridge.cli.render import Part, Row, row
 from weighbridge.vocabulary import (
-    Artifact,
     Decision,
+    Dossier,
     Effect,
     Finding,
     Header,
     Outcome,
+    Preview,
     Reason,
     Standing,
-    Unread,
     Verdict,
 )
 
@@ -31,6 +31,7 @@ _WORD = {
 }
 _OUTCOME_STYLE = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.UNKNOWN: "yellow", Outcome.ERROR: "red"}
 _SHOWN_REASONS = 5
+LEFT_OUT = "intake.left-out"
 _SHOWN_FINDINGS = 20
 
 
@@ -54,10 +55,10 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def coverage(artifacts: Iterable[Artifact], unread: Iterable[Unread]) -> str:
-    """What was looked at: `7 files, 7 read, 0 bytes unexplained, 98.3 MB opaque weights`."""
-    files = tuple(artifacts)
-    missed = {item.path for item in unread}
+def coverage(looked_at: Dossier | Preview) -> str:
+    """What was looked at, and what was not: `7 files, 7 read, 0 bytes unexplained, 98.3 MB opaque weights, left out: .git/`."""
+    files = looked_at.artifacts
+    missed = {item.path for item in looked_at.unread}
     unexplained = sum(file.account.unexplained_bytes for file in files)
     parts = [
         count(len(files), "file"),
@@ -66,7 +67,10 @@ def coverage(artifacts: Iterable[Artifact], unread: Iterable[Unread]) -> str:
         f"{amount(sum(file.account.tensor_bytes for file in files))} opaque weights",
     ]
     unread_bytes = sum(file.account.unread_bytes for file in files)
-    return ", ".join(parts + ([f"{unread_bytes:,} bytes unread"] if unread_bytes else []))
+    parts += [f"{unread_bytes:,} bytes unread"] if unread_bytes else []
+    left_out = [place.artifact for f in looked_at.findings if f.check == LEFT_OUT for place in f.evidence]
+    parts += [f"left out: {' '.join(left_out)}"] if left_out else []
+    return ", ".join(parts)
 
 
 def header(facts: Header) -> str:
@@ -117,7 +121,7 @@ def decision_rows(decision: Decision, *, digest: str, reference: str, grounds: G
     if told and decision.verdict in (Verdict.REFUSE, Verdict.REFER):
         head.append(Part(f"   rule {told[0].rule}"))
     lines = [row("verdict", verdict(decision), *head)]
-    lines.append(row("examined", coverage(grounds.dossier.artifacts, grounds.dossier.unread)))
+    lines.append(row("examined", coverage(grounds.dossier)))
     groups = _grouped(told)
     for first, *others in groups[:_SHOWN_REASONS]:
         lines += reason_rows(first, reference)

@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 
 from weighbridge.formats.pickling.opcodes import NAMES
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
-from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
+from weighbridge.formats.pickling.streams import Glance, StreamReader, begins_like_legacy, glance
 from weighbridge.formats.pickling.tables import read_tables
-from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import complete
@@ -22,18 +21,21 @@ _FEW = 4
 
 def _sniff(source: Source) -> Match:
     """A pickle from protocol 2 on says so; an older one is known by what it does, whatever the file is called."""
-    if not source.size_bytes:
+    if not source.size_bytes or begins_like_legacy(source):
         return Match.NO
     seen = glance(source, opcode_limit=64 if source.head(1) == b"\x80" else 4_000)
-    if not seen.first or (seen.value.__class__ is int and seen.value == LEGACY_MAGIC):
+    if not seen.first:
         return Match.NO
     if seen.first == "PROTO":
         return _sniff_magic(source, seen)
-    if seen.acts or (seen.names and seen.is_stopped) or (seen.is_limit and seen.opcodes > 1000):
+    if seen.acts:
+        return Match.CERTAIN
+    if seen.is_limit or (seen.names and seen.is_stopped):
         return Match.LIKELY
     has_suffix = PurePosixPath(source.path).suffix.lower() in _SUFFIXES
     is_some = seen.opcodes > _FEW and (seen.is_stopped or seen.opcodes > 16)
-    return Match.LIKELY if has_suffix and is_some else Match.NO
+    # A word list may begin as an import does, which then comes to nothing: only the name tells it from a broken pickle.
+    return Match.LIKELY if has_suffix and (is_some or seen.names) else Match.NO
 
 
 def _sniff_magic(source: Source, seen: Glance) -> Match:
@@ -41,7 +43,7 @@ def _sniff_magic(source: Source, seen: Glance) -> Match:
         return Match.NO
     if seen.is_stopped or seen.acts or seen.is_limit or seen.opcodes > 8:
         return Match.CERTAIN
-    return Match.LIKELY if NAMES[source.head(3)[-1]] and source.size_bytes > 2 else Match.NO
+    return Match.FALLBACK if NAMES[source.head(3)[-1]] and source.size_bytes > 2 else Match.NO
 
 
 def _read(source: Source) -> Reading:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
-from weighbridge.formats.pickling.streams import StreamReader, glance
+from weighbridge.formats.pickling.streams import StreamReader, begins_like_legacy
 from weighbridge.formats.pickling.tables import read_tables
-from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC, StorageIds, header_of
+from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
 from weighbridge.formats.pickling.values import Sequence, Value
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -26,8 +26,7 @@ def _sniff(source: Source) -> Match:
     """The first value is torch's magic number, however it is spelled."""
     if source.size_bytes < _COUNT_BYTES:
         return Match.NO
-    value = glance(source, size_bytes=4096, opcode_limit=64).value
-    return Match.CERTAIN if value.__class__ is int and value == LEGACY_MAGIC else Match.NO
+    return Match.CERTAIN if begins_like_legacy(source) else Match.NO
 
 
 def _read(source: Source) -> Reading:

@@ -45,6 +45,7 @@ FORMAT = Format(
     media_type="application/x-pytorch",
     version=1,
     may_hold_code=True,
+    containers=("zip",),
     checks=(
         *CHECKS,
         "torch_zip.archive",

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.archives.containers import containers_in
 from weighbridge.formats.reading.contract import Format, Match, Reading, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import account
@@ -34,6 +35,11 @@ class _Choice:
     formats: tuple[Format, ...]
     match: Match
     findings: tuple[Finding, ...]
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether nothing but the format of unrecognised files speaks for it."""
+        return all(unit.name == FALLBACK for unit in self.formats)
 
 
 _UNPREPARED = (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
@@ -77,14 +83,18 @@ def examine(fd: int, arguments: Mapping[str, Any]) -> bytes:
 def examine_source(source: Source, formats: Mapping[str, Format]) -> Examined:
     """Let the formats decide whose file it is, have it read, and add up the bytes.
 
-    Where two are CERTAIN, or two are LIKELY and none is CERTAIN, all of them read it and every finding is kept: a file that
-    is two things at once is judged as both.
+    Where two are CERTAIN, or two are LIKELY and none is CERTAIN, all of them read it and every finding is kept, and so is what
+    a LIKELY format that may hold code finds beside a CERTAIN one: a file that is two things at once is judged as both.
     """
     choice = _choose(source, formats)
     results = [_read(unit, source) for unit in choice.formats]
     findings = [*choice.findings, judgements.recognised(source.path, choice.formats, choice.match)]
     if len(results) > 1:
         findings.append(judgements.ambiguous(source.path, choice.formats, choice.match))
+    expected = {name for unit in choice.formats for name in unit.containers}
+    others = set() if choice.is_fallback else set(containers_in(source)) - expected
+    if others:
+        findings.append(judgements.second_container(source.path, choice.formats, sorted(others)))
     for reading, complaint in results:
         findings += [*reading.findings, *complaint]
     findings += _on_load(source, choice.formats, results)
@@ -136,12 +146,15 @@ def _choose(source: Source, formats: Mapping[str, Format]) -> _Choice:
             findings.append(judgements.reader_broke(source.path, name, f"sniffing: {_said(problem)}"))
     best = max(matches.values(), key=lambda match: match.value, default=Match.NO)
     names = [name for name, match in matches.items() if match is best and (match is not Match.NO or name == FALLBACK)]
+    if best is Match.CERTAIN:  # a magic number does not keep another loader from running what it finds
+        names += [name for name, match in matches.items() if match is Match.LIKELY and formats[name].may_hold_code]
     if best is Match.FALLBACK:
         names = sorted(names, key=lambda name: name == FALLBACK)[:1]
     chosen = sorted((formats[name] for name in names), key=lambda unit: (not unit.may_hold_code, unit.name))
     if not chosen and FALLBACK in formats:
         chosen = [formats[FALLBACK]]
-    return _Choice(formats=tuple(chosen), match=best, findings=tuple(findings))
+    is_sure = all(matches.get(name) is best for name in names)
+    return _Choice(formats=tuple(chosen), match=best if is_sure else Match.LIKELY, findings=tuple(findings))
 
 
 def _read(unit: Format, source: Source) -> _Result:

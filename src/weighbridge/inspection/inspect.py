@@ -15,7 +15,7 @@ from weighbridge.errors import JailError, MalformedArtifactError
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, read_examined, tame
 from weighbridge.inspection.tasks import EQUIP, EXAMINE
-from weighbridge.jail.confinement import Completed, Jail, Job, Stopped, StopReason
+from weighbridge.jail.confinement import Completed, Confinement, Jail, Job, Stopped, StopReason
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile, WeighedModel
 from weighbridge.vocabulary import Artifact, ByteAccount, Finding, Header, Tool, Unread, clip
@@ -50,13 +50,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """Everything that inspection learned about one model: the parts of a dossier, without its subject."""
+    """Everything that inspection learned about one model: the parts of a dossier, without its subject.
+
+    `isolation` is what held the process that read it.
+    """
 
     artifacts: tuple[Artifact, ...]
     headers: tuple[Header, ...]
     findings: tuple[Finding, ...]
     unread: tuple[Unread, ...]
     tools: tuple[Tool, ...]
+    isolation: Confinement
 
 
 @dataclass(slots=True, kw_only=True)
@@ -154,7 +158,7 @@ def inspect_model(
     expected = required_versions()  # while a warmed child still starts
     with jail.fresh():
         equipment = _equipment(jail)
-        confinement = str(jail.isolation)
+        isolation = jail.isolation
         for answer in jail.call_many(EXAMINE, tour.jobs()):
             _take_in(tour.sent.popleft(), answer, known)
     total = len(model.files)
@@ -171,9 +175,10 @@ def inspect_model(
         tools=(
             *(tool for tool in equipment.tools if tool.name in used),
             Tool(name="inspection", version=str(INSPECTION_VERSION)),
-            Tool(name="jail", version=confinement),
+            Tool(name="jail", version=str(isolation)),
             Tool(name="weighbridge", version=_release()),
         ),
+        isolation=isolation,
     )
 
 

@@ -69,6 +69,17 @@ def ambiguous(path: str, formats: Sequence[Format], match: Match) -> Finding:
     )
 
 
+def second_container(path: str, formats: Sequence[Format], others: Sequence[str]) -> Finding:
+    """A file that is a container besides: FAIL, because programs that look for that one load what nobody examined."""
+    return Finding(
+        check=AMBIGUOUS,
+        outcome=Outcome.FAIL,
+        severity=Severity.HIGH,
+        message=f"it is {_names(formats)} and {' and '.join(others)}: a program that looks for the latter opens something else",
+        evidence=(Evidence(artifact=path),),
+    )
+
+
 def accounted(source: Source, spans: Sequence[Span]) -> Finding:
     """Where the bytes went: PASS, FAIL where some belong to nothing, UNKNOWN where some are unread."""
     sums = account(spans)

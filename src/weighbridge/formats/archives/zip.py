@@ -128,6 +128,19 @@ def find_directory(source: Source, archive: Archive | None = None) -> Directory:
     return Directory(offset=end - size, size_bytes=size, count=count, end_offset=end, stop=stop, shift=shift)
 
 
+def is_archive(source: Source) -> bool:
+    """Whether readers find a directory in a file, whatever else is wrong with the archive.
+
+    Raises:
+        MalformedArtifactError: there is no usable end record.
+    """
+    place = _find_end(source, Archive())
+    *_, size, offset, _comment = _END.unpack(source.read_at(place, _END.size))
+    end, _, size, offset = _read_end64(source, place, Archive()) or (place, 0, size, offset)
+    starts = {start for start in (end - size, offset) if 0 <= start <= source.size_bytes - 4}
+    return any(source.read_at(start, 4) == b"PK\x01\x02" for start in starts)
+
+
 def _find_end(source: Source, archive: Archive) -> int:
     size = source.size_bytes
     if size >= _END.size and source.read_at(size - _END.size, 4) == b"PK\x05\x06":

@@ -54,6 +54,9 @@ def _dup(machine: Machine, _: Value) -> None:
 
 
 def _get(machine: Machine, index: int) -> None:
+    if index not in machine.memo and machine.cursor.is_lenient:
+        machine.stack.append(TOP)  # another loader may have read the index of a PUT in another way
+        return
     if index not in machine.memo:
         raise MalformedArtifactError(f"memo entry {index} was never set", locator=machine.locator)
     value = machine.memo[index]

@@ -5,6 +5,9 @@ argument is ever larger in memory than a few hundred bytes: longer text and byte
 loaders are known to read an argument differently (integers with underscores, text with escapes) the argument is refused or
 its value is left open. Nothing but MalformedArtifactError, IndexError, struct.error and ValueError leaves a reader; the
 machine turns the last three into the first.
+
+To find out whether a file of another format is a pickle too, a lenient cursor takes every spelling that some loader takes: what
+one of them reads must not be missed because another would stop.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -45,20 +49,20 @@ class Cursor:
 
     `at` is the index of the next byte in `data`, `base` the offset of `data[0]`. Up to `limit` at least 16 bytes of lookahead
     are in the window, so that fixed-size arguments need no check; at the end of the file they raise struct.error or IndexError.
-    `is_cut`: reading stopped at `end` although the file goes on. `payloads` are stretches of opaque bytes, `nested` those that
-    begin like a pickle.
+    `payloads` are stretches of opaque bytes, `nested` those that begin like a pickle. `is_lenient`: numbers may be spelled as
+    any loader takes them.
     """
 
-    __slots__ = ("at", "base", "data", "end", "is_cut", "limit", "nested", "payloads", "source", "text_left")
+    __slots__ = ("at", "base", "data", "end", "is_lenient", "limit", "nested", "payloads", "source", "text_left")
 
-    def __init__(self, source: Source, *, start: int = 0, end: int | None = None) -> None:
+    def __init__(self, source: Source, *, start: int = 0, end: int | None = None, is_lenient: bool = False) -> None:
         self.source = source
+        self.is_lenient = is_lenient
         self.end = source.size_bytes if end is None else end
         self.base = start
         self.at = 0
         self.data = b""
         self.limit = 0
-        self.is_cut = False
         self.payloads: list[tuple[int, int]] = []
         self.nested: list[tuple[int, int]] = []
         self.text_left = TEXT_BYTES
@@ -71,7 +75,6 @@ class Cursor:
     def refill(self) -> None:
         """Move the window so that it starts at the next byte."""
         offset = self.base + self.at
-        self.is_cut = offset >= self.end < self.source.size_bytes
         self.data = self.source.read_at(offset, min(WINDOW_BYTES, max(self.end - offset, 0)))
         self.base, self.at = offset, 0
         is_last = offset + len(self.data) >= self.end
@@ -120,7 +123,6 @@ class Cursor:
 
     def _require(self, size_bytes: int) -> None:
         if size_bytes < 0 or self.base + self.at + size_bytes > self.end:
-            self.is_cut = self.end < self.source.size_bytes
             raise MalformedArtifactError(
                 f"an argument of {size_bytes} bytes leaves the stream", locator=f"byte {self.offset}"
             )
@@ -248,20 +250,43 @@ def _integer(raw: bytes, cursor: Cursor, spelling: re.Pattern[bytes] = _INTEGER)
     return int(raw)
 
 
+def _loose_number(cursor: Cursor, *, convert: Callable[[bytes], Any]) -> Any:
+    """What some loader makes of a line: C stops at a zero byte and skips space, a line too long to be looked at may be anything."""
+    raw = cursor.line()
+    return 0 if raw is None else convert(raw.partition(b"\0")[0])
+
+
+def _loose_integer(raw: bytes) -> int:
+    """As strtol or int() reads it, in whichever base: decimal, octal with a leading zero, or with a prefix."""
+    digits = raw.removesuffix(b"L")
+    for base in (0, 8):
+        with suppress(ValueError):
+            return int(digits, base)
+    return int(digits)
+
+
 def _int_line(cursor: Cursor) -> int:
+    if cursor.is_lenient:
+        return int(_loose_number(cursor, convert=_loose_integer))
     raw = _short_line(cursor)
     return raw == b"01" if raw in (b"00", b"01") else _integer(raw, cursor)
 
 
 def _long_line(cursor: Cursor) -> int:
+    if cursor.is_lenient:
+        return int(_loose_number(cursor, convert=_loose_integer))
     return _integer(_short_line(cursor).removesuffix(b"L"), cursor)
 
 
 def _index_line(cursor: Cursor) -> int:
+    if cursor.is_lenient:
+        return int(_loose_number(cursor, convert=int))
     return _integer(_short_line(cursor), cursor, _INDEX)
 
 
 def _float_line(cursor: Cursor) -> float:
+    if cursor.is_lenient:
+        return float(_loose_number(cursor, convert=float))
     raw = _short_line(cursor)
     value = float(raw) if _FLOAT.match(raw) or raw in _ENDLESS else None
     if value is None or (value in (math.inf, -math.inf) and raw not in _ENDLESS):

@@ -12,7 +12,8 @@ from weighbridge.formats.pickling.judge import Judge, PersistentIds
 from weighbridge.formats.pickling.machine import OPCODE_LIMIT, LimitReachedError, Machine
 from weighbridge.formats.pickling.opcodes import NAMES, Cursor, decodes_to_stop
 from weighbridge.formats.pickling.report import Report
-from weighbridge.formats.pickling.values import Global, Value
+from weighbridge.formats.pickling.torch_streams import LEGACY_MAGIC
+from weighbridge.formats.pickling.values import TOP, Global, Value
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import Severity, SpanKind
@@ -163,10 +164,10 @@ def _is_joblib_wrapper(found: Global) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """A short look at the start of a file, for sniffing.
+    """A look at what a file would do if it were loaded as a pickle, for sniffing.
 
-    `opcodes` that were followed; `is_stopped` where a STOP came within the look; `is_limit` where the look ended first; `value`
-    the result; `names` and `acts` count plausible names and effects met (calls, states, refusals).
+    `opcodes` that were followed; `is_stopped` where the first stream came to its STOP, with `value`; `is_limit` where the look
+    ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals).
     """
 
     opcodes: int
@@ -178,32 +179,41 @@ class Glance:
     first: str
 
 
-def glance(source: Source, size_bytes: int = 1 << 16, opcode_limit: int = 4_000) -> Glance:
-    """Follow the first opcodes of a file as a loader would, without judging them."""
-    end = min(size_bytes, source.size_bytes)
-    cursor = Cursor(source, end=end)
+def glance(source: Source, opcode_limit: int = 4_000) -> Glance:
+    """Follow the first opcodes of a file, one stream after the other, as the most lenient loader would, without judging them."""
     report = Report(source.path)
-    machine = Machine(cursor, Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None))
-    is_stopped = is_limit = False
+    judge = Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None)
+    values: list[Value] = []
+    at, is_limit = 0, False
     try:
-        machine.run(ACTIONS, opcode_limit)
-        is_stopped = True
+        while at < source.size_bytes:
+            cursor = Cursor(source, start=at, is_lenient=True)
+            machine = Machine(cursor, judge)
+            machine.run(ACTIONS, opcode_limit - report.opcodes)
+            values.append(machine.result)
+            at = cursor.offset
     except LimitReachedError:
         is_limit = True
     except MalformedArtifactError:
-        is_limit = cursor.is_cut
+        pass  # no loader gets any further
     names = sum(1 for g in report.globals.values() if _is_plausible(g))
     made = sum(1 for g in report.globals.values() if _is_plausible(g) and (g.is_called or g.is_constructed))
     head = source.head(1)
     return Glance(
         opcodes=report.opcodes,
-        is_stopped=is_stopped,
+        is_stopped=bool(values),
         is_limit=is_limit,
-        value=machine.result,
+        value=values[0] if values else TOP,
         names=names,
         acts=made + (report.unsafe_events if names else 0),
         first=NAMES[head[0]] if head else "",
     )
+
+
+def begins_like_legacy(source: Source) -> bool:
+    """Whether the first value of a file is the magic number of torch checkpoints before 1.6, however it is spelled."""
+    value = glance(source, opcode_limit=64).value
+    return value.__class__ is int and value == LEGACY_MAGIC
 
 
 def _is_plausible(found: Global) -> bool:

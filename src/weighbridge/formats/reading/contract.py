@@ -54,7 +54,8 @@ class Format:
     says whether loading such a file can run code. `checks` are the ids of every finding the unit can give.
     `sniff(source)` reads little; `read(source)` may raise MalformedArtifactError, which becomes a FAIL finding
     `<name>.structure` with every byte unread; findings made before are then lost, so a reader that has some returns them.
-    `prepare()` reads whatever tables of its own the unit needs and keeps them: it is called once before the lockdown, after
+    `containers` are those of `formats.archives.containers` that such a file is itself; any other one found in it is a second
+    thing to load. `prepare()` reads whatever tables of its own the unit needs and keeps them: it is called once before the lockdown, after
     which no file can be opened and nothing imported. A unit whose `prepare` raises counts as one that failed to load.
     """
 
@@ -67,6 +68,7 @@ class Format:
     references: tuple[str, ...]
     sniff: Callable[[Source], Match]
     read: Callable[[Source], Reading]
+    containers: tuple[str, ...] = ()
     prepare: Callable[[], None] = _nothing
 
 
