@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from weighbridge.formats.pickling.opcodes import NAMES
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
-from weighbridge.formats.pickling.streams import Glance, StreamReader, begins_like_legacy, glance
+from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
 from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -21,10 +21,8 @@ _FEW = 4
 
 def _sniff(source: Source) -> Match:
     """A pickle from protocol 2 on says so; an older one is known by what it does, whatever the file is called."""
-    if not source.size_bytes or begins_like_legacy(source):
-        return Match.NO
-    seen = glance(source, opcode_limit=64 if source.head(1) == b"\x80" else 4_000)
-    if not seen.first:
+    seen = glance(source)
+    if not seen.first or seen.is_legacy:
         return Match.NO
     if seen.first == "PROTO":
         return _sniff_magic(source, seen)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
-from weighbridge.formats.pickling.streams import StreamReader, begins_like_legacy
+from weighbridge.formats.pickling.streams import StreamReader, glance
 from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
 from weighbridge.formats.pickling.values import Sequence, Value
@@ -26,7 +26,7 @@ def _sniff(source: Source) -> Match:
     """The first value is torch's magic number, however it is spelled."""
     if source.size_bytes < _COUNT_BYTES:
         return Match.NO
-    return Match.CERTAIN if begins_like_legacy(source) else Match.NO
+    return Match.CERTAIN if glance(source).is_legacy else Match.NO
 
 
 def _read(source: Source) -> Reading:

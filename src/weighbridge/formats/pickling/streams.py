@@ -166,21 +166,28 @@ def _is_joblib_wrapper(found: Global) -> bool:
 class Glance:
     """A look at what a file would do if it were loaded as a pickle, for sniffing.
 
-    `opcodes` that were followed; `is_stopped` where the first stream came to its STOP, with `value`; `is_limit` where the look
-    ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals).
+    `opcodes` that were followed; `is_stopped` where the first stream came to its STOP; `is_limit` where the look
+    ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals). `is_legacy`: the first
+    value is the magic number of torch checkpoints before 1.6, however it is spelled.
     """
 
     opcodes: int
     is_stopped: bool
     is_limit: bool
-    value: Value
+    is_legacy: bool
     names: int
     acts: int
     first: str
 
 
-def glance(source: Source, opcode_limit: int = 4_000) -> Glance:
-    """Follow the first opcodes of a file, one stream after the other, as the most lenient loader would, without judging them."""
+def glance(source: Source) -> Glance:
+    """Follow the first opcodes of a file, one stream after the other, as the most lenient loader would, without judging them.
+
+    A file that begins with PROTO needs a few only, to tell it from chance.
+    """
+    head = source.head(1)
+    first = NAMES[head[0]] if head else ""
+    opcode_limit = 64 if first == "PROTO" else 4_000
     report = Report(source.path)
     judge = Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None)
     values: list[Value] = []
@@ -198,22 +205,16 @@ def glance(source: Source, opcode_limit: int = 4_000) -> Glance:
         pass  # no loader gets any further
     names = sum(1 for g in report.globals.values() if _is_plausible(g))
     made = sum(1 for g in report.globals.values() if _is_plausible(g) and (g.is_called or g.is_constructed))
-    head = source.head(1)
+    value = values[0] if values else TOP
     return Glance(
         opcodes=report.opcodes,
         is_stopped=bool(values),
         is_limit=is_limit,
-        value=values[0] if values else TOP,
+        is_legacy=value.__class__ is int and value == LEGACY_MAGIC,
         names=names,
         acts=made + (report.unsafe_events if names else 0),
-        first=NAMES[head[0]] if head else "",
+        first=first,
     )
-
-
-def begins_like_legacy(source: Source) -> bool:
-    """Whether the first value of a file is the magic number of torch checkpoints before 1.6, however it is spelled."""
-    value = glance(source, opcode_limit=64).value
-    return value.__class__ is int and value == LEGACY_MAGIC
 
 
 def _is_plausible(found: Global) -> bool:
