@@ -142,3 +142,103 @@ def test_a_log_that_goes_away_during_an_admission_takes_the_decision_with_it(hom
     assert decisions(home) == before
     attempt(watch=lambda *_: None)
     assert len(decisions(home)) == len(before) + 1
+
+
+def remove_the_folder(log: Path) -> None:
+    shutil.rmtree(log)
+
+
+def put_a_file_in_its_place(log: Path) -> None:
+    shutil.rmtree(log)
+    log.touch()
+
+
+def remove_the_entries(log: Path) -> None:
+    shutil.rmtree(log / "entries")
+
+
+def remove_the_first_entry(log: Path) -> None:
+    (log / "entries" / "000000000.json").unlink()
+
+
+def remove_the_last_entry(log: Path) -> None:
+    max((log / "entries").iterdir()).unlink()
+
+
+FILES_OF_THE_LOG = (
+    remove_the_folder,
+    put_a_file_in_its_place,
+    remove_the_entries,
+    remove_the_first_entry,
+    remove_the_last_entry,
+)
+
+
+@pytest.mark.parametrize("damage", FILES_OF_THE_LOG)
+def test_files_of_the_log_that_are_gone_mean_no_decision_until_they_are_restored(
+    home, tmp_path, capsys, damage: Damage
+):
+    before = decisions(home)
+    damage(home / "registry" / "log")
+    capsys.readouterr()
+    arguments = ["admit", "--home", str(home), str(model(tmp_path, "second")), "--json"]
+    assert run(weighbridge, arguments) == Exit.BROKE
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert told["kind"] == "LogUnavailableError"
+    assert "weighbridge rebuild" in told["remedy"]
+    (home / "registry" / "log").unlink() if (home / "registry" / "log").is_file() else None
+    assert run(weighbridge, ["rebuild", "--home", str(home)]) == Exit.OK
+    assert decisions(home) == before
+    assert run(weighbridge, arguments) == Exit.OK
+    assert len(decisions(home)) == len(before) + 1
+
+
+@pytest.mark.parametrize("damage", [remove_the_folder, put_a_file_in_its_place, remove_the_entries])
+def test_files_of_the_log_that_go_away_during_an_admission_take_the_decision_with_them(home, tmp_path, damage: Damage):
+    before = decisions(home)
+    log = home / "registry" / "log"
+    shutil.copytree(log, tmp_path / "kept")
+    second = ModelRef(hub="local", name=str(model(tmp_path, "second")))
+    moments = []
+
+    def watch(stage: str, _subject: str, _done: int, _total: int, /) -> None:
+        if stage == "inspect" and not moments:
+            moments.append(stage)
+            damage(log)
+
+    with (
+        Installation(Settings(home=home), environment={}, clock=lambda: datetime.now(UTC)) as house,
+        pytest.raises(RegistryError, match="part of the log"),
+    ):
+        admit(second, use=UseContext(), policy=house.policy(None), house=house, watch=watch)
+    assert moments
+    log.unlink() if log.is_file() else shutil.rmtree(log, ignore_errors=True)
+    shutil.copytree(tmp_path / "kept", log)
+    assert decisions(home) == before
+
+
+def test_an_older_database_that_was_put_back_serves_nothing_and_is_said_to_be_one(home, tmp_path, capsys):
+    log = log_of(home)
+    kept = tmp_path / "kept.sqlite"
+    shutil.copy2(log, kept)
+    first = tmp_path / "first"
+    assert run(weighbridge, ["path", "--home", str(home), str(first)]) == Exit.OK
+    assert run(weighbridge, ["admit", "--home", str(home), str(model(tmp_path, "second"))]) == Exit.OK
+    for left_over in log.parent.glob("registry.sqlite*"):
+        left_over.unlink()
+    kept.replace(log)
+    capsys.readouterr()
+    assert run(weighbridge, ["path", "--home", str(home), str(first)]) != Exit.OK
+    assert "older database was put back" in capsys.readouterr().err
+    assert run(weighbridge, ["verify", "--home", str(home), str(first)]) == Exit.FOUND
+    assert run(weighbridge, ["why", "--home", str(home), str(first)]) == Exit.OK
+    assert "older database was put back" in capsys.readouterr().err
+
+
+def test_a_model_whose_files_are_gone_does_not_verify(home, capsys):
+    for blob in (home / "registry" / "blobs" / "sha256").rglob("*"):
+        if blob.is_file():
+            blob.unlink()
+    capsys.readouterr()
+    assert run(weighbridge, ["verify", "--home", str(home)]) == Exit.FOUND
+    assert "not kept any more" in capsys.readouterr().out

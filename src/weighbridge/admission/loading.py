@@ -33,8 +33,9 @@ def open_path(house: Installation, known: Recalled, *, policy: Policy | None = N
     links to the stored bytes, once; the bytes are hashed at every call.
 
     Raises:
-        RegistryError: the folder cannot be made.
+        RegistryError: the folder cannot be made, or the database is an older one that was put back.
     """
+    house.registry.require_current()
     decision = known.decision
     if refusal := _refusal(house, known, wire.digest(policy or house.policy())):
         return refusal

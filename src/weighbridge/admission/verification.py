@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from weighbridge.admission.installation import Installation
-from weighbridge.admission.recall import Recalled, read_manifest
+from weighbridge.admission.recall import Recalled, read_manifest, recall_all
 from weighbridge.admission.staging import QUIET, Watch
 from weighbridge.attestation.checkpoint import read_checkpoint
 from weighbridge.attestation.dsse import verify_envelope
@@ -23,6 +23,7 @@ from weighbridge.registry.copies import newest_copy
 from weighbridge.registry.founding import read_identity
 from weighbridge.registry.statements import Readers
 from weighbridge.registry.verification import NO_CHECKPOINT, check_continues, verify_store
+from weighbridge.vocabulary import Verdict
 
 S = TypeVar("S")
 
@@ -99,6 +100,8 @@ def verify_installation(
         else f"{len(kept)} files match"
     )
     answers.append(Checked(check="bytes", passed=not damaged, message=told))
+    if store.is_sound:
+        answers.append(_checked("models", lambda: _check_models(house, set(kept))))
     if note is None:
         return Report(answers=tuple(answers), notes=(store.elsewhere, *store.warnings))
     answers.append(Checked(check="checkpoint", passed=store.is_sound, message=store.elsewhere))
@@ -147,6 +150,7 @@ def _check_signature(house: Installation, known: Recalled, keys: tuple[Verifying
 
 
 def _check_inclusion(house: Installation, known: Recalled, keys: tuple[VerifyingKey, ...]) -> str:
+    house.registry.require_current()
     shown = house.registry.prove_inclusion(known.log_index)
     size, root = _read_note(keys, shown.checkpoint.note)
     if (size, root) != (shown.checkpoint.size, shown.checkpoint.root_hash):
@@ -180,6 +184,19 @@ def _check_bytes(house: Installation, known: Recalled, watch: Watch) -> str:
         path = next(entry.path for entry in entries if entry.sha256 == sha256)
         raise TamperedError(f"{path} is no longer what was weighed", subject=sha256)
     return f"{len(entries)} files hold the bytes that were weighed"
+
+
+def _check_models(house: Installation, kept: set[str]) -> str:
+    """Every file of every model that a standing decision lets in or waits for is kept."""
+    standing = [known for known in recall_all(house, superseded=False) if known.decision.verdict is not Verdict.REFUSE]
+    for known in standing:
+        missing = [entry.path for entry in read_manifest(house, known.decision).entries if entry.sha256 not in kept]
+        if missing:
+            raise TamperedError(
+                f"{known.reference}: {len(missing)} files are not kept any more, such as {missing[0]}",
+                subject=known.digest,
+            )
+    return f"the models of {len(standing)} standing decisions are all here"
 
 
 def _damaged(house: Installation, digests: Iterable[str], watch: Watch) -> Iterator[str]:

@@ -8,16 +8,18 @@ else is never overwritten, because it shows that the log was rewritten.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select
 
-from weighbridge.errors import RegistryError, TamperedError
+from weighbridge.errors import LogUnavailableError, RegistryError, TamperedError
 from weighbridge.registry.copies import copy_path
 from weighbridge.registry.database import Database
 from weighbridge.registry.durable import explained, fsync_folder, write_durably
+from weighbridge.registry.log import count_entries
 from weighbridge.registry.tables import CHECKPOINT, LOG_ENTRY, OUTBOX
 
 
@@ -53,6 +55,47 @@ def enqueue(connection: Connection, log_indexes: Iterable[int], size: int, copie
     owed = [("entry", str(log_index)) for log_index in log_indexes] + [("checkpoint", str(size))]
     owed += [("copy", json.dumps([str(folder), size])) for folder in copies]
     connection.execute(insert(OUTBOX), [{"kind": kind, "payload": payload} for kind, payload in owed])
+
+
+def require_room(root: Path) -> None:
+    """Check that an entry and a checkpoint can be added to the log beside the database.
+
+    Raises:
+        LogUnavailableError: one of its folders is gone, is none, or cannot be written to.
+    """
+    for folder in (entry_path(root, 0).parent, checkpoint_path(root, 0).parent):
+        if not folder.is_dir():
+            raise _unavailable(f"{folder}, a part of the log, is gone", folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise LogUnavailableError(
+                f"{folder}, a part of the log, cannot be written to",
+                subject=str(folder),
+                remedy="give this user write access to it and run again",
+            )
+
+
+def require_exported(connection: Connection, root: Path) -> None:
+    """Check that every entry of the log is kept as a file, too, or still owed by another process, and that more can be.
+
+    Raises:
+        LogUnavailableError: some are not, or cannot be.
+    """
+    require_room(root)
+    folder = entry_path(root, 0).parent
+    owed = {int(payload) for payload in connection.scalars(select(OUTBOX.c.payload).where(OUTBOX.c.kind == "entry"))}
+    with explained(folder, "list"):  # after the rows, which go when the file is there
+        kept = {path.name for path in folder.iterdir()}
+    wanted = (entry_path(root, place) for place in range(count_entries(connection)) if place not in owed)
+    if missing := next((path for path in wanted if path.name not in kept), None):
+        raise _unavailable(f"{missing}, a part of the log, is missing", missing)
+
+
+def _unavailable(problem: str, path: Path) -> LogUnavailableError:
+    return LogUnavailableError(
+        f"{problem}; nothing is recorded",
+        subject=str(path),
+        remedy="find out what happened to it, then run: weighbridge rebuild",
+    )
 
 
 def drain(database: Database, export: Export) -> tuple[str, ...]:

@@ -215,6 +215,8 @@ def _export(root: Path, entries: list[bytes], checkpoints: list[Checkpoint]) -> 
     """Write the files that only the old database had."""
     owed = [(entry_path(root, place), data) for place, data in enumerate(entries)]
     owed += [(checkpoint_path(root, checkpoint.size), checkpoint.note.encode()) for checkpoint in checkpoints]
+    for folder in {path.parent for path, _ in owed}:
+        make_folder_durably(folder)
     for path, data in owed:
         if not path.exists():
             write_durably(path, data)

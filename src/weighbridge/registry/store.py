@@ -98,8 +98,9 @@ class Registry:
         """Open the store at `root`, for reading, or with a `sign_checkpoint` for writing.
 
         For writing an empty store is made where there is none, what dead runs left is cleared up first, what earlier commits
-        still owe is written (what cannot be is said in `warnings`), and nobody clears up until it is closed. For reading
-        nothing is made, and folder, files and file system may be such that nothing can be.
+        still owe is written (what cannot be written elsewhere is said in `warnings`), and nobody clears up until it is closed.
+        For reading nothing is made, folder, files and file system may be such that nothing can be, and a database that is
+        shown to be an older one is said in `warnings`.
 
         Args:
             root: the folder of the store.
@@ -111,8 +112,8 @@ class Registry:
 
         Raises:
             LogUnavailableError: the database is missing, damaged or not the one of this store, or for writing, its log is
-                not a continuation of the newest copy of a checkpoint.
-            TamperedError: the database is older than its exported log.
+                not a continuation of the newest copy of a checkpoint, or not all of it is kept as files, or none can be added.
+            TamperedError: for writing, the database is older than its exported log.
             RegistryError: the folder cannot be read or written, or holds a store of a later release, or for reading, none.
         """
         root = root.absolute()
@@ -129,6 +130,8 @@ class Registry:
             registry._database.require_store(identity.id)
             if sign_checkpoint is not None:
                 registry._begin_writing()
+            else:
+                registry.warnings = registry._staleness()
         except BaseException:
             registry.close()
             raise
@@ -243,6 +246,22 @@ class Registry:
         with self._database.reading() as connection:
             yield connection
 
+    def require_current(self) -> tuple[str, ...]:
+        """Check that nothing shows the database to be an older one that was put back.
+
+        Its own exported log could, and copies of checkpoints elsewhere. Returns in words which folders of copies are of no use.
+
+        Raises:
+            TamperedError: the exported log is ahead of it.
+            LogUnavailableError: a copy of a checkpoint is, or says something else.
+        """
+        # Copies are looked at first: another process may add to log and copies at any time.
+        elsewhere = copies.survey(self._copies, self.identity.id)
+        with self._database.reading(LogUnavailableError) as connection:
+            require_log_not_behind(self.root, log.count_entries(connection))
+            copies.require_continued(connection, elsewhere.copies)
+        return elsewhere.warnings
+
     def find_decision(self, key: str, now: datetime | None = None) -> DecisionRow | None:
         """The decision that stands for a key: the last one, unless it has expired."""
         with self.reading() as connection:
@@ -327,12 +346,17 @@ class Registry:
         self._held.callback(self._leave, staging)
         self._staging = staging
         self.evidence = EvidenceStore(self.root / "evidence", staging=staging)
-        # Copies are looked at first: another process may add to log and copies at any time.
-        elsewhere = copies.survey(self._copies, self.identity.id)
+        self.warnings = self.require_current()
+        self.warnings += self._drain()
         with self._database.reading(LogUnavailableError) as connection:
-            require_log_not_behind(self.root, log.count_entries(connection))
-            copies.require_continued(connection, elsewhere.copies)
-        self.warnings = elsewhere.warnings + self._drain()
+            outbox.require_exported(connection, self.root)
+
+    def _staleness(self) -> tuple[str, ...]:
+        try:
+            self.require_current()
+        except RegistryError as problem:
+            return (problem.message,)
+        return ()
 
     def _record(self, record: Record, *, again: bool = False) -> Recorded:
         if self._sign is None:
@@ -349,6 +373,7 @@ class Registry:
             if standing is not None:
                 return standing
             require_exported_no_further(connection, self.root)
+            outbox.require_room(self.root)
             entry = entry_of(record, record_digest, self._clock())
             log_index = insert_rows(connection, entry, record, self.evidence)
             checkpoint = log.append(connection, [entry], self._sign)
