@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import SigningError, UsageError
 from weighbridge.inspection.tasks import EQUIP, EXAMINE
 from weighbridge.jail.confinement import Jail
 
@@ -130,6 +130,7 @@ class Installation:
         Raises:
             RegistryError: it cannot be opened, or is damaged.
         """
+        from weighbridge.attestation.keys import keep_public_half
         from weighbridge.registry.founding import establish
         from weighbridge.registry.store import Registry
 
@@ -143,20 +144,48 @@ class Installation:
             checkpoint_copies=self.settings.checkpoint_folders,
         )
         self.warnings += opened.warnings
-        return self._stack.enter_context(opened)
+        self._stack.enter_context(opened)
+        if self.is_writable:
+            keep_public_half(self._signers_folder, self.signing_key.public_key, staging=opened.staging)
+        return opened
 
     @cached_property
     def signing_key(self) -> SigningKey:
         """The key that signs here: the external one where set, else the one in the data folder, made on first use.
 
         Raises:
-            SigningError: it is missing, unreadable or open to others.
+            SigningError: it is missing, unreadable or open to others, or the log here was signed by a key nobody trusts.
         """
         from weighbridge.attestation.keys import SigningKey
 
+        if self.has_store:
+            self._require_known_signer()
         if self.settings.key_file:
             return SigningKey.load(self.settings.key_file)
         return SigningKey.load_or_create(self.keys_folder)
+
+    @property
+    def _signers_folder(self) -> Path:
+        """Public halves of the keys that signed this store; kept for people to look up, nothing is trusted for being there."""
+        return self.registry_root / "signers"
+
+    def _require_known_signer(self) -> None:
+        """Check that a trusted key signed the end of the log: a new key beside it would leave two halves of a store."""
+        from weighbridge.attestation.checkpoint import read_checkpoint
+        from weighbridge.registry.store import Registry
+
+        with Registry.open(self.registry_root, clock=self.clock) as opened:
+            note = opened.read_checkpoint().note
+        try:
+            if note:
+                read_checkpoint(note, self.verifying_keys())
+        except SigningError as problem:
+            raise SigningError(
+                "the key that signed the log of this store is neither the one in use nor trusted here",
+                subject=str(self.registry_root),
+                remedy=f"put the key back from a backup into {self.keys_folder}; where it is lost, put its public half, kept in "
+                f"{self._signers_folder}, into {self.keys_folder / 'trusted'}: then another key signs from here on",
+            ) from problem
 
     def verifying_keys(self) -> tuple[VerifyingKey, ...]:
         """Public keys whose signatures count here: the one that signs, those it replaced, and those put under trusted/."""

@@ -171,6 +171,20 @@ def trusted_keys(folder: Path) -> tuple[VerifyingKey, ...]:
     return tuple(keys)
 
 
+def keep_public_half(folder: Path, key: VerifyingKey, *, staging: Path) -> None:
+    """Write a public key into `folder`, unless it is there, so that a lost keys folder does not take it along.
+
+    It is written under a temporary name in `staging`, on the same file system, first.
+
+    Raises:
+        RegistryError: it cannot be written.
+    """
+    path = folder / f"{key.key_id}.pem"
+    if not path.exists():
+        make_folder_durably(folder)
+        write_durably(path, key.pem, mode=PRIVATE_FILE, staging=staging)
+
+
 def write_private(path: Path, private: Ed25519PrivateKey) -> None:
     """Write a private key so that after a crash there is all of it or none of it. The caller holds `locked(folder)`.
 
