@@ -13,12 +13,15 @@ from importlib.resources import files
 class DangerList:
     """Reasons by module and by dotted name, and the top-level names of the standard library."""
 
-    __slots__ = ("_modules", "_names", "_standard")
+    __slots__ = ("_longest", "_modules", "_names", "_standard", "_starts")
 
     def __init__(self, modules: dict[str, str], names: dict[str, str], standard: frozenset[str]) -> None:
         self._modules = modules
         self._names = names
         self._standard = standard
+        listed = [path.split(".") for path in (*modules, *names)]
+        self._starts = frozenset(parts[0] for parts in listed)
+        self._longest = max(map(len, listed), default=0)
 
     def reason(self, module: str, name: str) -> str:
         """Why this name is dangerous, or empty.
@@ -27,7 +30,9 @@ class DangerList:
         """
         parts = f"{module}.{name}".split(".")[:32]
         for start in range(len(parts) - 1):
-            for end in range(len(parts), start, -1):
+            if parts[start] not in self._starts:
+                continue
+            for end in range(min(len(parts), start + self._longest), start, -1):
                 path = ".".join(parts[start:end])
                 if path in self._names and end == len(parts):
                     return self._names[path]

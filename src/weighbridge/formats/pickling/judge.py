@@ -30,14 +30,22 @@ PersistentIds = Callable[[Value], "Obj | str"]
 class Judge:
     """Decides about the effects of one stream and writes them into a report.
 
-    `keeps_atoms`: lists keep their constants too, for the one stream whose list of names is needed.
+    `keeps_atoms`: lists keep their constants too, for the one stream whose list of names is needed. `name_limit`: how many
+    distinct names are looked at.
     """
 
-    __slots__ = ("allowlist", "danger", "keeps_atoms", "persistent", "report")
+    __slots__ = ("allowlist", "danger", "keeps_atoms", "name_limit", "persistent", "report")
 
     def __init__(
-        self, report: Report, *, allowlist: Allowlist, danger: DangerList, persistent: PersistentIds | None = None
+        self,
+        report: Report,
+        *,
+        allowlist: Allowlist,
+        danger: DangerList,
+        persistent: PersistentIds | None = None,
+        name_limit: int = GLOBAL_LIMIT,
     ) -> None:
+        self.name_limit = name_limit
         self.report = report
         self.allowlist = allowlist
         self.danger = danger

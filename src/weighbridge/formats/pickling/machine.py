@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import chain
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.pickling.judge import GLOBAL_LIMIT, Judge
+from weighbridge.formats.pickling.judge import Judge
 from weighbridge.formats.pickling.opcodes import NAMES, NUMBERS, READERS, STOP, Cursor
 from weighbridge.formats.pickling.values import (
     TOP,
@@ -187,8 +187,8 @@ class Machine:
             raise LimitReachedError("the stream holds more values at once than are looked at")
         if self.judge.report.unsafe_events > EVENT_LIMIT:
             raise LimitReachedError(f"the stream does more than {EVENT_LIMIT} things that nothing covers")
-        if len(self.judge.report.globals) > GLOBAL_LIMIT:
-            raise LimitReachedError(f"the stream names more than {GLOBAL_LIMIT} globals")
+        if len(self.judge.report.globals) > self.judge.name_limit:
+            raise LimitReachedError("more names than are looked at")
 
     def unfolds_too_far(self) -> bool:
         """Whether the result, written out, is beyond all use: a memo bomb.

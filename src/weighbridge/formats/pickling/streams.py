@@ -8,7 +8,7 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.actions import ACTIONS
 from weighbridge.formats.pickling.allowlist import Allowlist, base_allowlist
 from weighbridge.formats.pickling.danger import DangerList, danger_list
-from weighbridge.formats.pickling.judge import Judge, PersistentIds
+from weighbridge.formats.pickling.judge import GLOBAL_LIMIT, Judge, PersistentIds
 from weighbridge.formats.pickling.machine import OPCODE_LIMIT, LimitReachedError, Machine
 from weighbridge.formats.pickling.opcodes import NAMES, Cursor, decodes_to_stop
 from weighbridge.formats.pickling.report import Report
@@ -60,13 +60,20 @@ class StreamReader:
         rules: Rules | None = None,
         persistent: PersistentIds | None = None,
         opcode_limit: int = OPCODE_LIMIT,
+        name_limit: int = GLOBAL_LIMIT,
     ) -> None:
         self.opcode_limit = opcode_limit
         rules = rules or Rules()
         self.source = source
         self.report = Report(artifact)
         self.streams = Streams(report=self.report)
-        self._judge = Judge(self.report, allowlist=rules.allowlist, danger=rules.danger, persistent=persistent)
+        self._judge = Judge(
+            self.report,
+            allowlist=rules.allowlist,
+            danger=rules.danger,
+            persistent=persistent,
+            name_limit=name_limit,
+        )
 
     def use(self, persistent: PersistentIds | None, *, keeps_atoms: bool = False) -> None:
         """Read further streams with other persistent ids; `keeps_atoms` keeps the constants of lists as well."""

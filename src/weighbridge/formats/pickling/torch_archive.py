@@ -12,6 +12,7 @@ import zlib
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.zip import STORED, Archive, Inflated, Member, checksum, open_member, walk
+from weighbridge.formats.pickling.judge import GLOBAL_LIMIT
 from weighbridge.formats.pickling.machine import OPCODE_LIMIT
 from weighbridge.formats.pickling.report import Report, conclude, structure
 from weighbridge.formats.pickling.streams import StreamReader, glance
@@ -29,6 +30,10 @@ CHECKED_BYTES = 16 << 20
 """Members up to this size have their checksum verified; storages are weights and are not read."""
 OTHER_LIMIT = 1000
 """Members beside the storages that are looked at."""
+_GLANCE_LIMIT = 400_000
+"""Opcodes followed to find pickles among other members; behind them every member is read as one."""
+_CODE_SUFFIXES = (".py", ".pyc", ".so", ".sh")
+"""Members that torch.package and others run."""
 _NOTES = {
     "version": re.compile(rb"[0-9]{1,8}\n?\Z"),
     ".format_version": re.compile(rb"[0-9]{1,8}\n?\Z"),
@@ -60,6 +65,7 @@ class TorchArchive:
         self.doubt = ""
         self.room = 8 * INFLATED_LIMIT_BYTES
         self.others = 0
+        self.glanced = 0
 
     def read(self) -> Reading:
         """Examine every member and account for every byte."""
@@ -138,12 +144,20 @@ class TorchArchive:
             self.archive.complain(f"the checksum of {member.name} is wrong", member.header_offset)
         if rest in _NOTES:
             self._examine_note(member, rest, content)
-        elif rest.endswith((".pkl", ".pickle")) or _acts(content):
+        elif rest.endswith((".pkl", ".pickle")) or self._acts(content):
             self._examine_pickle(member, rest, content)
-        elif _is_text(content):
+        elif not rest.endswith(_CODE_SUFFIXES) and _is_text(content):
             self._claim(member, SpanKind.HEADER, "text")
         else:
-            self._leave(member, "is of no kind that torch writes")
+            self._leave(member, "is of no kind that torch writes as data")
+
+    def _acts(self, content: Source) -> bool:
+        """Whether a member without the suffix of a pickle is one all the same; all members together get one budget."""
+        if self.glanced >= _GLANCE_LIMIT:
+            return True
+        seen = glance(content)
+        self.glanced += seen.opcodes
+        return bool(seen.acts or (seen.first == "PROTO" and seen.opcodes > 2) or (seen.names and seen.is_stopped))
 
     def _examine_note(self, member: Member, rest: str, content: Source) -> None:
         text = content.read_at(0, min(content.size_bytes, 100))
@@ -157,8 +171,13 @@ class TorchArchive:
 
     def _examine_pickle(self, member: Member, rest: str, content: Source) -> None:
         known = {"data.pkl": self.storages, "constants.pkl": self.constants}
-        left = OPCODE_LIMIT - sum(report.opcodes for report in self.reports)
-        reader = StreamReader(content, artifact=content.path, persistent=known.get(rest), opcode_limit=left)
+        reader = StreamReader(
+            content,
+            artifact=content.path,
+            persistent=known.get(rest),
+            opcode_limit=OPCODE_LIMIT - self.glanced - sum(report.opcodes for report in self.reports),
+            name_limit=GLOBAL_LIMIT - sum(len(report.globals) for report in self.reports),
+        )
         streams = reader.read_all()
         self.reports.append(streams.report)
         if rest == "data.pkl":
@@ -222,11 +241,6 @@ class TorchArchive:
                 evidence=(Evidence(artifact=self.source.path, locator=locator),),
             )
         )
-
-
-def _acts(content: Source) -> bool:
-    seen = glance(content)
-    return bool(seen.acts or (seen.first == "PROTO" and seen.opcodes > 2) or (seen.names and seen.is_stopped))
 
 
 def _is_text(content: Source) -> bool:
