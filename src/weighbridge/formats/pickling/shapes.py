@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from weighbridge.formats.pickling.allowlist import DIMENSION_LIMIT, Entry
@@ -38,6 +39,12 @@ _DTYPE_VERSIONS, _ARRAY_VERSIONS = (1, 2, 3, 4), (1,)
 _FIELD_LIMIT = 1000
 _OBJECT_FLAGS = 0x07
 """numpy's NPY_ITEM_REFCOUNT, NPY_LIST_PICKLE and NPY_ITEM_IS_POINTER: items are references, not numbers."""
+_REFERENCES, _RECORD_OF_REFERENCES = 63, 27
+"""numpy's NPY_OBJECT_DTYPE_FLAGS, and NPY_FROM_FIELDS of a record with such a field."""
+_ALIGNMENTS = (-1, 1, 2, 4, 8, 16)
+_UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as", "generic")
+_ITEMS_LIMIT = 1 << 31
+"""Items of no bytes that an array may have: a walk over more does not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,13 @@ def _size(value: Value) -> int:
     return len(value) if value.__class__ is bytes else -1
 
 
+def _short_text(value: Value) -> str:
+    """Text, or bytes as text, however the protocol spelled them; of a long one the beginning, of anything else nothing."""
+    if value.__class__ is Blob:
+        value = value.head
+    return value if value.__class__ is str else value.decode("latin-1") if value.__class__ is bytes else ""
+
+
 def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
     if not arguments:
         return Blob("bytes", 0, 0)
@@ -114,6 +128,7 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     version, order, inner, names, fields, size, alignment, flags = state[:8]
+    metadata = state[8] if len(state) > 8 else None
     numbers = (version, size, alignment, flags)
     if order.__class__ is not str or not all(n.__class__ is int and -(1 << 31) <= n < 1 << 31 for n in numbers):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
@@ -122,17 +137,52 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     if dtype.is_fixed:
         return _lies("changes a numpy dtype that is already in use")
     dtype.is_fixed = True
-    if flags & _OBJECT_FLAGS and not dtype.holds_objects:
-        return _lies("gives a numpy dtype of numbers the flags of object references")
-    if dtype.letter not in _FLEXIBLE:
+    if alignment not in _ALIGNMENTS:
+        return _lies("gives a numpy dtype an alignment that no machine has")
+    if not _is_metadata(dtype.letter, metadata, is_given=len(state) > 8):
+        return Refusal(message="gives a numpy dtype metadata of unknown shape")
+    if dtype.letter in _FLEXIBLE:
+        problem = _flexible(dtype, inner, names, fields, size)
+    else:
         is_plain = size == -1 and inner is None and names is None and fields is None
-        return None if is_plain else _lies("gives a numpy dtype of fixed size another size")
-    if size < 0:
-        return _lies("gives a numpy dtype a negative size")
+        problem = None if is_plain else _lies("gives a numpy dtype of fixed size another size")
+    return problem or _flags_problem(dtype, flags)
+
+
+def _is_metadata(letter: str, metadata: Value, *, is_given: bool) -> bool:
+    """Whether the ninth part of a state is what numpy writes: a dict, and for times a pair with their unit and its factors."""
+    if letter not in "Mm":
+        return metadata is None or metadata.__class__ is Mapping
+    if not is_given:
+        return True
+    if metadata.__class__ is not tuple or len(metadata) != 2 or metadata[1].__class__ is not tuple:
+        return False
+    custom, (unit, *factors) = metadata[0], metadata[1] or (None,)
+    is_unit = _short_text(unit) in _UNITS and len(factors) == 3
+    is_plain = custom is None or custom.__class__ is Mapping
+    return is_unit and is_plain and all(f.__class__ is int and 1 <= f < 1 << 31 for f in factors)
+
+
+def _flexible(dtype: Dtype, inner: Value, names: Value, fields: Value, size: int) -> Refusal | None:
+    if size < 0 or (dtype.letter == "U" and size % 4):
+        return _lies("gives a numpy dtype an impossible size")
     dtype.item_bytes = size
     if dtype.letter != "V":
-        return None if inner is None and fields is None else _lies("gives a numpy text dtype fields")
-    return _fields(names, fields, size) or _inner(inner, size)
+        is_plain = inner is None and fields is None and names is None
+        return None if is_plain else _lies("gives a numpy text dtype fields")
+    return _fields(dtype, names, fields) or _inner(inner, size)
+
+
+def _flags_problem(dtype: Dtype, flags: int) -> Refusal | None:
+    """Whether the flags say of references what the type says, or numpy would take bytes for pointers."""
+    if dtype.letter == "O":
+        wanted = _REFERENCES
+    elif dtype.holds_objects:
+        wanted = _RECORD_OF_REFERENCES
+    else:
+        return _lies("gives a numpy dtype of numbers the flags of object references") if flags & _OBJECT_FLAGS else None
+    is_right = flags & wanted == wanted and flags & _OBJECT_FLAGS == wanted & _OBJECT_FLAGS
+    return None if is_right else _lies("hides the object references of a numpy dtype")
 
 
 def _is_shape(value: Value) -> bool:
@@ -148,7 +198,7 @@ def _inner(inner: Value, size: int) -> Refusal | None:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     base, shape = inner
     lengths = (shape,) if shape.__class__ is int else shape
-    if not _is_shape(lengths):
+    if not _is_shape(lengths) or not lengths:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     problem = _plain_numbers(base)
     if problem:
@@ -160,7 +210,8 @@ def _inner(inner: Value, size: int) -> Refusal | None:
     )
 
 
-def _fields(names: Value, fields: Value, size: int) -> Refusal | None:
+def _fields(dtype: Dtype, names: Value, fields: Value) -> Refusal | None:
+    """Every name has its field and every field its name or title; each lies inside its record, references apart from the rest."""
     if fields is None and names is None:
         return None
     if fields.__class__ is not Mapping or names.__class__ is not tuple or fields.count > _FIELD_LIMIT:
@@ -168,15 +219,34 @@ def _fields(names: Value, fields: Value, size: int) -> Refusal | None:
     if len(fields.pairs) != fields.count:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     fields.is_frozen = True  # numpy keeps this very dict
-    for _name, place in fields.pairs:
-        if place.__class__ is not tuple or len(place) < 2 or place[1].__class__ is not int:
-            return Refusal(message="gives a numpy dtype a state of unknown shape")
-        problem = _plain_numbers(place[0])
-        if problem:
-            return problem
-        if place[1] < 0 or place[1] + place[0].facts.item_bytes > size:
+    places: dict[Value, Value] = dict(fields.pairs)
+    if len(places) != fields.count or not all(_is_place(name, place) for name, place in places.items()):
+        return Refusal(message="gives a numpy dtype a state of unknown shape")
+    titles = {places[name][2]: name for name in names if name in places and len(places[name]) > 2}
+    if len(set(names)) != len(names) or set(places) != {*names, *titles}:
+        return _lies("makes a numpy record whose names are not those of its fields")
+    if any(places[title][:2] != places[name][:2] for title, name in titles.items()):
+        return _lies("makes a numpy field whose title is another one")
+    stretches = []
+    for name in names:
+        inner, offset = places[name][0].facts, places[name][1]
+        inner.is_fixed = True
+        if inner.item_bytes < 0 or offset < 0 or offset + inner.item_bytes > dtype.item_bytes:
             return _lies("makes a numpy field that lies outside its record")
+        stretches.append((offset, offset + inner.item_bytes))
+        dtype.holds_objects |= inner.holds_objects
+    stretches.sort()
+    if dtype.holds_objects and any(end > start for (_, end), (start, _) in pairwise(stretches)):
+        return _lies("lays numbers over the object references of a numpy record")
     return None
+
+
+def _is_place(name: Value, place: Value) -> bool:
+    """Whether a field is a dtype, an offset and perhaps a title, under a name that is text."""
+    if name.__class__ is not str or place.__class__ is not tuple or len(place) not in (2, 3):
+        return False
+    is_titled = len(place) == 2 or place[2].__class__ is str
+    return is_titled and place[1].__class__ is int and place[0].__class__ is Obj and isinstance(place[0].facts, Dtype)
 
 
 def _plain_numbers(value: Value) -> Refusal | None:
@@ -191,8 +261,7 @@ def _plain_numbers(value: Value) -> Refusal | None:
 def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     if prod(arguments[1]) != 0:
         return Refusal(message="makes a numpy array of uninitialised memory")
-    kind: Value = arguments[2].head if arguments[2].__class__ is Blob else arguments[2]
-    if _plain_type(kind.decode("latin-1") if kind.__class__ is bytes else kind) is None:
+    if _plain_type(_short_text(arguments[2])) is None:
         return Refusal(message="makes a numpy array of no type of numpy's")
     return Obj(entry.makes, entry)
 
@@ -219,6 +288,8 @@ def _array_state(target: Obj, state: Value) -> Refusal | None:
 def _filled(target: Obj, dtype: Dtype, shape: tuple[int, ...], raw: Value) -> Refusal | None:
     if raw.__class__ not in (bytes, str, Blob):
         return Refusal(message="fills a numpy array from something that is not bytes")
+    if not dtype.item_bytes and prod(shape) > _ITEMS_LIMIT:
+        return _lies("makes a numpy array of more empty items than can be walked over")
     wanted, size = prod(shape) * dtype.item_bytes, _size(raw)
     if dtype.item_bytes < 0 or size not in (-1, wanted):
         return _lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")

@@ -18,7 +18,7 @@ _STORAGE = Entry(module="torch", name="storage", kind="value", policy="torch sto
 class StorageIds:
     """Turns persistent ids into storages and keeps them by key. `parts` is how long the id tuple is.
 
-    Two ids of one key must speak of the same number of bytes; the loader takes the first and trusts the rest.
+    Two ids of one key must speak of the same type and number of bytes; the loader takes the first and trusts the rest.
     """
 
     def __init__(self, *, parts: int) -> None:
@@ -37,6 +37,8 @@ class StorageIds:
         first = self.by_key.setdefault(storage.key, storage)
         if first.size_bytes != storage.size_bytes:
             return f"gives storage {storage.key} two sizes, {first.size_bytes} and {storage.size_bytes} bytes"
+        if first.dtype != storage.dtype:
+            return f"gives storage {storage.key} two types, {first.dtype} and {storage.dtype}"
         return Obj("torch.storage", _STORAGE, facts=storage)
 
     def _view_problem(self, view: Value) -> str:
