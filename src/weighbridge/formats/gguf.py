@@ -228,7 +228,7 @@ FORMAT = Format(
         f"gguf.{what}"
         for what in (
             *("structure", "bounds", "limit", "version", "duplicate-key", "duplicate-tensor", "metadata", "alignment"),
-            *("tensor-name", "tensor-type", "dimensions", "offset", "overlap", "hole", "hidden-characters"),
+            *("tensor-name", "tensor-type", "dimensions", "offset", "overlap", "hole", "hidden-characters", "template"),
         )
     ),
     references=(

@@ -13,6 +13,13 @@ from pathlib import PurePosixPath
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
+from weighbridge.formats.headers.tables import RUN_BY
+from weighbridge.formats.headers.text_demands import (
+    find_code_targets,
+    find_python_tags,
+    renames_tags,
+    unsafe_in_template,
+)
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
 from weighbridge.formats.headers.text_kinds import (
     SAYS,
@@ -32,10 +39,14 @@ from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Sev
 _EDGE_BYTES = 4096
 _YAML_LIMIT_BYTES = 4 << 20
 _TEMPLATE_LIMIT_BYTES = 4 << 20
-_YAML_TAG = re.compile(rb"(?:!!python/|!<tag:yaml\.org,2002:python/|tag:yaml\.org,2002:python/)[^\s]{0,80}")
 _ANCHOR = re.compile(rb"(?:^|[\s\[,{])&[A-Za-z0-9_]", re.MULTILINE)
 _ALIAS = re.compile(rb"(?:^|[\s\[,{])\*[A-Za-z0-9_]", re.MULTILINE)
 _INFO = (Outcome.FAIL, Severity.INFO)
+_DEMANDS_LIMIT_BYTES = 4 << 20
+"""Largest text that is searched for demands; YAML over its own limit is said to be unlooked at, other settings are small."""
+_MAKES_DEMANDS = {TextKind.YAML, TextKind.CONFIG, TextKind.JSON, TextKind.PROSE}
+_MARKUP = {".md", ".markdown", ".rst"}
+"""Prose for people, which may speak of what a loader must not be given."""
 _CARRIES_JSON = {TextKind.JSON, TextKind.VOCABULARY, TextKind.NOTEBOOK, TextKind.TEMPLATE}
 _HIDDEN_GRADES = {
     TextKind.VOCABULARY: None,
@@ -124,10 +135,11 @@ class _Reader:
             case TextKind.TEMPLATE if not is_json_named(self.source.path):
                 self.look_at_template()
             case TextKind.CODE | TextKind.NOTEBOOK:
-                message = f"{SAYS[self.kind]}; no loader runs it by itself"
-                self.defects.add("text.code-carried", message, grade=(Outcome.NOT_APPLICABLE, Severity.INFO))
+                self.look_at_code()
         if self.kind in _CARRIES_JSON and (is_json_named(self.source.path) or self.kind is TextKind.JSON):
             structure = self.look_at_json(words)
+        if self.kind in _MAKES_DEMANDS and PurePosixPath(self.source.path).suffix.lower() not in _MARKUP:
+            self.look_for_demands()
         self.look_for_hidden()
         span = Span(start=0, end=self.source.size_bytes, kind=SpanKind.HEADER, note=SAYS[self.kind])
         return Reading(spans=(span,), findings=(structure, *self.defects.findings()), header=self.header())
@@ -167,10 +179,13 @@ class _Reader:
             excerpt = data[offset : offset + 120]
             self.defects.add("text.remote-code", message, place, grade=UNJUDGED, excerpt=excerpt)
             self.defects.add("code.on-load", f"runs code if {key} is followed", place, grade=UNJUDGED, excerpt=excerpt)
-        if facts.has_long_template:
-            self.defects.add(
-                "text.template", "the chat template is too long to look at", "/chat_template", grade=UNJUDGED
-            )
+        for what in facts.unlooked:
+            self.defects.add("text.template", f"{what} is too long to look at", grade=UNJUDGED)
+        for name, found in facts.unsafe:
+            self.refuse_template(name, found, "/chat_template")
+        for offset, path in facts.outside:
+            message = f"sends a loader to {clip(path)!r}, which is not a file of this model"
+            self.defects.add("text.path-escape", message, f"byte {self.scan.bom_bytes + offset}")
         for name, code_point in facts.hidden:
             message = f"the chat template {clip(name)!r} holds the invisible character {code_point}"
             self.defects.add("text.hidden-characters", message, "/chat_template", grade=ODD)
@@ -181,19 +196,38 @@ class _Reader:
                     "text.hidden-characters", message, f"byte {self.scan.bom_bytes + item.index}", grade=ODD
                 )
 
+    def refuse_template(self, name: str, found: str, locator: str) -> None:
+        """Report what reaches out of a template."""
+        message = f"the chat template {clip(name)!r} reaches for {clip(found)}, which leads out of the sandbox"
+        self.defects.add("text.template", message, locator)
+
+    def look_for_demands(self) -> None:
+        """Tags that make an unsafe YAML loader build Python objects, and targets that run code. Nothing is loaded."""
+        if self.source.size_bytes > _DEMANDS_LIMIT_BYTES:
+            return
+        start = self.scan.bom_bytes
+        data = self.source.read_at(start, self.source.size_bytes - start)
+        if self.scan.encoding != "utf-8":
+            data = data.decode(self.scan.encoding, "replace").encode()
+        tags = list(islice(find_python_tags(data), EVIDENCE_LIMIT + 1))
+        grade = (Outcome.FAIL, Severity.HIGH) if self.kind is TextKind.YAML else UNJUDGED
+        for offset, tag in tags[:EVIDENCE_LIMIT]:
+            message = "a tag asks a YAML loader to build a Python object, which runs code in loaders that allow it"
+            self.defects.add("text.yaml", message, f"byte {start + offset}", grade=grade, excerpt=tag)
+        if self.kind is TextKind.YAML and renames_tags(data):
+            message = "a directive renames the tags of this YAML, so that nobody knows what they ask for"
+            self.defects.add("text.yaml", message, grade=UNJUDGED)
+        for offset, name in islice(find_code_targets(data), EVIDENCE_LIMIT):
+            message = f"a target asks a loader to call {name}"
+            self.defects.add("text.remote-code", message, f"byte {start + offset}", excerpt=name)
+
     def look_at_yaml(self) -> None:
-        """Tags that make an unsafe loader build Python objects, and aliases that multiply. YAML is not loaded."""
+        """Aliases that multiply. YAML is not loaded."""
         if self.source.size_bytes > _YAML_LIMIT_BYTES:
             message = f"YAML over {_YAML_LIMIT_BYTES:,} bytes is not looked at"
             self.defects.add("text.yaml", message, grade=(Outcome.UNKNOWN, Severity.MEDIUM))
             return
         data = self.source.read_at(0, self.source.size_bytes)
-        if self.scan.encoding != "utf-8":
-            data = data.decode(self.scan.encoding, "replace").encode()
-        for match in islice(_YAML_TAG.finditer(data), EVIDENCE_LIMIT):
-            message = "a tag asks the YAML loader to build a Python object, which runs code in loaders that allow it"
-            self.defects.add("text.yaml", message, f"byte {match.start()}", excerpt=match.group())
-        self.defects.add_more("text.yaml", _YAML_TAG.findall(data))
         anchors, aliases = len(_ANCHOR.findall(data)), len(_ALIAS.findall(data))
         if anchors >= 5 and aliases >= 4 * anchors:
             message = f"{aliases:,} aliases of {anchors:,} anchors may expand without bound"
@@ -208,7 +242,20 @@ class _Reader:
         text = self.source.read_at(self.scan.bom_bytes, self.source.size_bytes - self.scan.bom_bytes)
         stem = PurePosixPath(self.source.path).name.split(".")[0]
         name = "" if stem == "chat_template" else stem
-        self.digests.append(template_fact(name, text.decode(self.scan.encoding)))
+        template = text.decode(self.scan.encoding)
+        self.digests.append(template_fact(name, template))
+        if found := unsafe_in_template(template):
+            self.refuse_template(name or "default", found, "line 1")
+
+    def look_at_code(self) -> None:
+        """Name source that is carried along, and who runs it where somebody does without being asked."""
+        name = PurePosixPath(self.source.path).name.lower()
+        if name in RUN_BY:
+            message = f"{SAYS[self.kind]} that {RUN_BY[name]}, and that this release does not analyse"
+            self.defects.add("text.code-carried", message, grade=UNJUDGED)
+            return
+        message = f"{SAYS[self.kind]}; it runs where somebody imports or starts it"
+        self.defects.add("text.code-carried", message, grade=(Outcome.NOT_APPLICABLE, Severity.INFO))
 
     def look_for_hidden(self) -> None:
         """Report characters that nobody sees, as gravely as the kind of text deserves."""
@@ -244,7 +291,7 @@ FORMAT = Format(
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),
-        *("text.yaml", "text.template", "text.misnamed", "code.on-load"),
+        *("text.yaml", "text.template", "text.misnamed", "text.path-escape", "code.on-load"),
     ),
     references=(
         "https://www.rfc-editor.org/rfc/rfc8259",

@@ -11,6 +11,7 @@ from weighbridge.formats.headers.defects import DEFECT_LIMIT, ODD, Defects, Over
 from weighbridge.formats.headers.gguf_cursor import Cursor
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_bytes_per_token
+from weighbridge.formats.headers.text_demands import unsafe_in_template
 from weighbridge.vocabulary import Fact, clip
 
 Value = str | int | float | bool | tuple[int, ...]
@@ -23,6 +24,9 @@ _UINT32 = 4
 
 KEY_LIMIT_BYTES = 65_535
 """The format's own limit."""
+
+KEYS_LIMIT_BYTES = 4 << 20
+"""All keys together; those of real files have a few kilobytes."""
 
 PAIR_LIMIT = 8192
 """Most pairs read; real files have below 100."""
@@ -99,10 +103,15 @@ def read_pairs(cursor: Cursor, count: int, defects: Defects, metadata: Metadata)
 
     Raises:
         MalformedArtifactError: a length leaves the file, a value type is unknown, arrays nest too deep.
+        OverLimitError: the keys are longer than KEYS_LIMIT_BYTES.
     """
+    room = KEYS_LIMIT_BYTES
     for _ in range(count):
         start = cursor.position
         key = _read_key(cursor, defects, start)
+        room -= len(key)
+        if room < 0:
+            raise OverLimitError(f"keys of more than {KEYS_LIMIT_BYTES:,} bytes", locator=f"byte {start}")
         if key in metadata.types:
             message = f"the key {clip(key)!r} stands twice, so loaders may disagree about its value"
             defects.add("gguf.duplicate-key", message, f"byte {start}")
@@ -217,6 +226,9 @@ def _take_template(
         return
     raw = value.encode()
     metadata.templates.append((name, hashlib.sha256(raw).hexdigest()))
+    if found := unsafe_in_template(value):
+        message = f"the template {clip(key)!r} reaches for {clip(found)}, which leads out of the sandbox"
+        defects.add("gguf.template", message, f"byte {first}")
     for hidden in find_hidden(value) if defects.total < DEFECT_LIMIT else ():
         offset = cursor.position - len(raw) + len(value[: hidden.index].encode())
         message = f"the template {clip(key)!r} holds the invisible character {hidden.code_point}"

@@ -10,7 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\u180e\u061c\ufeff\U000e0000-\U000e007f]")
+_HIDDEN = re.compile(
+    "[\u200b\u202a-\u202e\u2060-\u2064\u2066-\u206f\u180e\u061c\ufeff\U000e0000-\U000e007f]"
+    # What follows letters of scripts that need joiners and marks is passed over here: most of some texts is.
+    "|(?<![\u0300-\u180d\u180f-\u200a\u2070-\ud7ff\uf900-\ufefe\uff00-\U000dffff])[\u200c\u200d]|(?<![\u0590-\u061b\u061d-\u08ff])[\u200e\u200f]"
+)
+_LOOK_LIMIT = 100_000
+"""Characters looked at one by one; a text with more of them hides something for all that anybody knows."""
 _JOINERS = "\u200c\u200d"
 _MARKS = "\u200e\u200f"
 _BLACK_FLAG = "\U0001f3f4"
@@ -33,8 +39,8 @@ def find_hidden(text: str, *, start: int = 0, is_start: bool = True, limit: int 
     if text.isascii():
         return ()
     found: list[Hidden] = []
-    for match in _HIDDEN.finditer(text, start):
-        if not _belongs(text, match.start(), is_start=is_start):
+    for number, match in enumerate(_HIDDEN.finditer(text, start)):
+        if number >= _LOOK_LIMIT or not _belongs(text, match.start(), is_start=is_start):
             found.append(Hidden(index=match.start(), code_point=f"U+{ord(match.group()):04X}"))
             if len(found) >= limit:
                 break

@@ -32,6 +32,9 @@ WORK_LIMIT = 400_000
 MARK_LIMIT = 3_000_000
 """Commas, and backslashes, of one document: what a run of plain elements or a long string costs. The tokenizers of 2026 have half."""
 
+WATCHED_LIMIT = 256
+"""Watched keys of one document that are kept; with more of them it is not judged."""
+
 _IS_EXACT = sys.version_info >= (3, 11, 5)
 """Whether this Python matches possessive groups right (gh-106052); possessive classes it always does."""
 _ONCE = "+" if _IS_EXACT else ""
@@ -263,6 +266,11 @@ class _Surveyor:
             raise OverLimitError(f"more than {self.key_limit:,} keys are open at once", locator=f"byte {offset}")
         # No token without escapes holds what only an escape can spell, so this is one spelling for each key.
         plain = b'"%s"' % text_of(token).encode("utf-8", "surrogatepass") if b"\\" in token else token
+        if plain in self.watch:
+            if len(self.result.watched) >= WATCHED_LIMIT:
+                raise OverLimitError(f"{text_of(token)} stands more often than is looked at", locator=f"byte {offset}")
+            start = _behind(_COLON, self.data, value_offset)
+            self.result.watched.append(Watched(key=text_of(token), depth=len(self.frames), offset=start))
         if plain in keys:
             self.result.duplicate_count += 1
             if len(self.result.duplicates) < 16:
@@ -270,9 +278,6 @@ class _Surveyor:
             return
         keys.add(plain)
         self.held += 1
-        if plain in self.watch and len(self.result.watched) < 64:
-            start = _behind(_COLON, self.data, value_offset)
-            self.result.watched.append(Watched(key=text_of(token), depth=len(self.frames), offset=start))
 
 
 def survey(

@@ -60,5 +60,8 @@ TEXT_NAMES: dict[str, str] = _TEXT["names"]
 TEXT_SUFFIXES: dict[str, str] = _TEXT["suffixes"]
 """Kind of text by suffix, in lower case."""
 
+RUN_BY: dict[str, str] = _TEXT["run_by"]
+"""Who runs a source file without being asked, by its full name in lower case."""
+
 BINARY_SUFFIXES: frozenset[str] = frozenset(_TEXT["binary"]["suffixes"])
 """Suffixes, in lower case, of files that no loader reads as text."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,6 +14,12 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_of_config
 from weighbridge.formats.headers.strict_json import Survey, load, survey, text_of
+from weighbridge.formats.headers.text_demands import (
+    foreign_components,
+    foreign_parent,
+    leaves_folder,
+    unsafe_in_template,
+)
 from weighbridge.vocabulary import Fact, clip
 
 JSON_LIMIT_BYTES = 40 << 20
@@ -29,15 +37,21 @@ _WANTED = frozenset(
         "model",
         "added_tokens",
         "pre_tokenizer",
+        "weight_map",
     )
 )
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
+_TEXT_VALUE = re.compile(rb":\s*+(\"(?:[^\"\\]|\\.)*+\")")
 _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
 
 
 @dataclass(slots=True, kw_only=True)
 class JsonFacts:
-    """What one document says about a model. `remote` has (byte offset, key) of every request for foreign code."""
+    """What one document says about a model.
+
+    `remote` has (byte offset, key) of every request for foreign code, `outside` (byte offset, path) of every path that leaves the
+    folder, `unsafe` what does not belong in a chat template; `unlooked` names what was too long to be looked at.
+    """
 
     survey: Survey
     architecture: str = ""
@@ -46,7 +60,9 @@ class JsonFacts:
     metadata: list[Fact] = field(default_factory=list)
     remote: list[tuple[int, str]] = field(default_factory=list)
     hidden: list[tuple[str, str]] = field(default_factory=list)
-    has_long_template: bool = False
+    outside: list[tuple[int, str]] = field(default_factory=list)
+    unsafe: list[tuple[str, str]] = field(default_factory=list)
+    unlooked: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.architecture or self.digests)
@@ -79,14 +95,23 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         facts.digests.append(Fact(name="tokenizer", value=sha256))
     elif "tokenizer_class" in members and small and not facts.architecture:
         _take_tokenizer_config(load(data), facts)
-    if "chat_template" in members:
-        start, end = members["chat_template"]
-        facts.has_long_template = end - start > _BUILD_LIMIT_BYTES
-        if not facts.has_long_template:
-            _take_templates(load(data[start:end]), facts)
-    if name == "modules.json" and small:
-        _take_modules(load(data), facts)
+    _take_demands(data, name, members, facts)
     return facts
+
+
+def _take_demands(data: bytes, name: str, members: dict[str, tuple[int, int]], facts: JsonFacts) -> None:
+    """What the document has a loader do: fill a template, import a class, open a shard."""
+    start, end = members.get("chat_template", (0, 0))
+    if end - start > _BUILD_LIMIT_BYTES:
+        facts.unlooked.append("the chat template")
+    elif end:
+        _take_templates(load(data[start:end]), facts)
+    if name in _DEMANDING and len(data) > _BUILD_LIMIT_BYTES:
+        facts.unlooked.append(f"what {name} asks for")
+    elif name in _DEMANDING:
+        _DEMANDING[name](load(data), facts)
+    if "weight_map" in members:
+        _take_shards(data, *members["weight_map"], facts)
 
 
 def canonical_sha256(value: Any) -> str:
@@ -135,6 +160,8 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
         if isinstance(text, str):
             facts.digests.append(template_fact(name, text))
             facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
+            if found := unsafe_in_template(text):
+                facts.unsafe.append((name or "default", found))
 
 
 def _take_modules(modules: Any, facts: JsonFacts) -> None:
@@ -143,3 +170,29 @@ def _take_modules(modules: Any, facts: JsonFacts) -> None:
         name = module.get("type") if isinstance(module, dict) else None
         if isinstance(name, str) and not name.startswith("sentence_transformers."):
             facts.remote.append((0, f"type {clip(name)}"))
+
+
+def _take_pipeline(pipeline: Any, facts: JsonFacts) -> None:
+    facts.remote += [(0, clip(part)) for part in foreign_components(pipeline)]
+
+
+def _take_adapter(adapter: Any, facts: JsonFacts) -> None:
+    if parent := foreign_parent(adapter):
+        facts.remote.append((0, f"auto_mapping of {clip(parent)}"))
+
+
+def _take_shards(data: bytes, start: int, end: int, facts: JsonFacts) -> None:
+    """Where an index of shards leads: the value of a tensor's name is a file of the folder."""
+    seen: dict[bytes, int] = {}
+    for match in _TEXT_VALUE.finditer(data, start, end):
+        seen.setdefault(match.group(1), match.start(1))
+    outside = ((offset, text_of(token)) for token, offset in seen.items())
+    facts.outside += [(offset, path) for offset, path in outside if leaves_folder(path)]
+
+
+_DEMANDING: dict[str, Callable[[Any, JsonFacts], None]] = {
+    "modules.json": _take_modules,
+    "model_index.json": _take_pipeline,
+    "adapter_config.json": _take_adapter,
+}
+"""Files, by name, that say whose code a loader shall import."""

@@ -1,0 +1,77 @@
+"""What a text asks of the program that reads it: to build objects, to call a name, to leave the folder, to leave the sandbox.
+
+Sources: YAML 1.2.2 sections 5.3, 6.8.2 and 6.9.1 (tags, their directive, percent escapes) and PyYAML's constructor.py
+(`python/*`); hydra's `_target_` (hydra.cc/docs/advanced/instantiate_objects); diffusers pipelines/pipeline_loading_utils.py
+(a component is a library or a module of the repository); jinja2's sandbox documentation on attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+_TAG = re.compile(rb"(?:^|(?<=[\s\[{,:?-]))!(?:<[^>\s]{1,400}>?|[^\s\[\]{},]{1,400})", re.MULTILINE)
+_PYTHON_TAG = re.compile(rb"!(?:!|<tag:yaml\.org,2002:)python/")
+_TAG_DIRECTIVE = re.compile(rb"^%TAG[ \t]", re.MULTILINE)
+_TARGET = re.compile(rb"[\"']?_target_[\"']?\s*:\s*[\"']?([A-Za-z_][\w.]{0,200})")
+_RUNS_CODE = frozenset(
+    b"builtins code ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit".split()
+)
+_UNSAFE_TEMPLATE = re.compile(
+    r"__(?:base|bases|builtins|class|closure|code|dict|func|getattribute|globals|import|init|loader|mro|reduce|reduce_ex|self|spec"
+    r"|subclasses)__|\|\s*attr\b"
+)
+_KNOWN_LIBRARIES = frozenset(
+    ("diffusers", "transformers", "onnxruntime", "onnxruntime.training", "optimum", "peft", "k_diffusion", "flax")
+)
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def find_python_tags(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Offset and text of every YAML tag that makes an unsafe loader build a Python object, however it is escaped."""
+    for match in _TAG.finditer(data):
+        if _PYTHON_TAG.match(unquote_to_bytes(match.group())):
+            yield match.start(), match.group()
+
+
+def renames_tags(data: bytes) -> bool:
+    """Whether a YAML text has a directive by which any tag may stand for any other."""
+    return _TAG_DIRECTIVE.search(data) is not None
+
+
+def find_code_targets(data: bytes) -> Iterator[tuple[int, str]]:
+    """Offset and name of every `_target_` in a module of Python that runs code or programs."""
+    for match in _TARGET.finditer(data):
+        if match.group(1).partition(b".")[0] in _RUNS_CODE:
+            yield match.start(1), match.group(1).decode()
+
+
+def unsafe_in_template(text: str) -> str:
+    """The first thing in a template that no conversation needs and every escape from a sandbox does; empty where there is none."""
+    found = _UNSAFE_TEMPLATE.search(text)
+    return found.group() if found else ""
+
+
+def leaves_folder(path: str) -> bool:
+    """Whether a path that a file of a model names leads out of its folder, or into one that is no part of the model."""
+    parts = PurePosixPath(path).parts
+    is_odd = not parts or "\\" in path or "\0" in path or _DRIVE.match(path) is not None
+    return is_odd or path.startswith(("/", "~")) or ".." in parts or any(part.startswith(".") for part in parts[:-1])
+
+
+def foreign_components(pipeline: Any) -> Iterator[str]:
+    """The parts of a diffusers pipeline whose code is a module of the repository, as `unet: my_unet`."""
+    for name, part in pipeline.items() if isinstance(pipeline, dict) else ():
+        library = part[0] if isinstance(part, list) and part else None
+        if isinstance(library, str) and library not in _KNOWN_LIBRARIES:
+            yield f"{name}: {library}"
+
+
+def foreign_parent(adapter: Any) -> str:
+    """The library that an adapter's `auto_mapping` has a loader import, where it is not one of Hugging Face's own."""
+    mapping = adapter.get("auto_mapping") if isinstance(adapter, dict) else None
+    parent = mapping.get("parent_library") if isinstance(mapping, dict) else None
+    return parent if isinstance(parent, str) and parent.partition(".")[0] not in _KNOWN_LIBRARIES else ""

@@ -1,0 +1,155 @@
+"""Texts that make a loader build, call, import or open something, in the spellings that hide it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from weighbridge.formats.text import FORMAT
+from weighbridge.testing.models import gguf_bytes, source_of
+from weighbridge.vocabulary import Finding, Outcome, Severity
+
+
+def findings(data: bytes | str, path: str) -> tuple[Finding, ...]:
+    with source_of(data.encode() if isinstance(data, str) else data, path) as source:
+        return FORMAT.read(source).findings
+
+
+def worst(data: bytes | str, path: str) -> str:
+    """`blocked`, `open` or `clean`, as a default `inspect` exits 1, 3 or 0."""
+    found = findings(data, path)
+    if any(f.outcome is Outcome.FAIL and f.severity.rank >= Severity.HIGH.rank for f in found):
+        return "blocked"
+    return "open" if any(f.outcome in (Outcome.UNKNOWN, Outcome.ERROR) for f in found) else "clean"
+
+
+TAGS = {
+    "plain": "a: !!python/object/apply:os.system ['true']\n",
+    "first thing": "!!python/object/apply:os.system ['true']\n",
+    "in a list": "[!!python/name:os.system ]\n",
+    "as an item": "- !!python/object/new:os.system ['true']\n",
+    "escaped": "a: !!%70ython/object/apply:os.system ['true']\n",
+    "escaped twice over": "a: !!p%79thon%2Fobject/apply:os.system ['true']\n",
+    "verbatim": "a: !<tag:yaml.org,2002:python/object/apply:os.system> ['true']\n",
+    "verbatim and escaped": "a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> ['true']\n",
+}
+
+
+@pytest.mark.parametrize("text", TAGS.values(), ids=TAGS)
+def test_a_tag_that_builds_python_objects_is_found_however_it_is_spelled(text: str) -> None:
+    assert worst(text, "config.yaml") == "blocked"
+    assert worst(text.encode("utf-16"), "config.yaml") == "blocked"
+    assert worst(text, "config.cfg") == "open"
+    assert worst(text, "config.yml.txt") == "open"
+
+
+def test_a_directive_that_renames_tags_leaves_the_question_open() -> None:
+    assert worst("%TAG !p! tag:yaml.org,2002:pyth\n---\na: !p!on/object/apply:os.system ['true']\n", "c.yaml") == "open"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a: !Ref x\nb: !!str 5\nc: 'wow! !!important'\n", "config.yaml"),
+        ("Never load `!!python/object/apply:os.system` with an unsafe loader.\n", "README.md"),
+        ("_target_: nemo.collections.asr.models.EncDecCTCModel\n", "model_config.yaml"),
+        (json.dumps({"optimizer": {"_target_": "torch.optim.AdamW"}}), "config.json"),
+        (json.dumps({"weight_map": {"w": "model-00001-of-00002.safetensors", "v": "sub/x.bin"}}), "m.index.json"),
+        (json.dumps({"_class_name": "P", "unet": ["diffusers", "UNet2DConditionModel"], "x": [None, None]}), "model_index.json"),
+        (json.dumps({"peft_type": "LORA", "auto_mapping": None}), "adapter_config.json"),
+        (json.dumps({"auto_mapping": {"parent_library": "transformers.models.llama.modeling_llama"}}), "adapter_config.json"),
+        ("{% for m in messages %}{{ m['content'] | trim }}{% endfor %}{{ '__start__' }}\n", "chat_template.jinja"),
+    ],
+)  # fmt: skip
+def test_what_real_models_hold_is_clean(text: str, path: str) -> None:
+    assert worst(text, path) == "clean", findings(text, path)
+
+
+EVIL = '{"AutoModel": "evil--Model"}'
+DECOY = '{"auto_map": {}}, '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auto_map": {}, "auto_map": ' + EVIL + "}",
+        '{"auto_map": ' + EVIL + ', "auto_map": {}}',
+        '{"x": [' + DECOY * 70 + '{"auto_map": ' + EVIL + "}]}",
+        '{"x": [' + DECOY * 5000 + '{"auto_map": ' + EVIL + "}]}",
+        '{"auto\\u005fmap": ' + EVIL + "}",
+    ],
+    ids=["twice", "twice the other way", "behind decoys", "behind thousands of decoys", "escaped"],
+)
+def test_a_request_for_foreign_code_is_not_hidden(text: str) -> None:
+    assert worst(text, "config.json") == "open"
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ([{"idx": 0, "type": "evil.Module"}], "modules.json"),
+        ([{"idx": 0, "type": "evil.Module", "pad": "x" * (3 << 20)}], "modules.json"),
+        ({"_class_name": ["pipeline", "Evil"]}, "model_index.json"),
+        ({"_class_name": "P", "unet": ["my_unet", "Evil"]}, "model_index.json"),
+        ({"auto_mapping": {"base_model_class": "E", "parent_library": "evil"}}, "adapter_config.json"),
+    ],
+)
+def test_a_module_of_the_publisher_that_a_loader_imports_is_an_open_question(document: object, path: str) -> None:
+    assert worst(json.dumps(document), path) == "open"
+
+
+@pytest.mark.parametrize("name", ["handler.py", "sitecustomize.py", "sub/usercustomize.py"])
+def test_source_that_somebody_runs_unasked_is_an_open_question(name: str) -> None:
+    assert worst("print()\n", name) == "open"
+    assert worst("print()\n", "train.py") == "clean"
+
+
+@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "importlib.import_module"])
+def test_a_target_that_runs_code_is_blocked(target: str) -> None:
+    assert worst(f"model:\n  _target_: {target}\n  command: true\n", "config.yaml") == "blocked"
+    assert worst(json.dumps({"model": {"_target_": target}}), "config.json") == "blocked"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside.bin",
+        "/etc/passwd",
+        "a/../../b",
+        "..\\b.bin",
+        "C:\\b.bin",
+        ".git/w.bin",
+        "~/w.bin",
+        "a/.cache/w.bin",
+        "",
+        "\u0000",
+    ],
+)
+def test_an_index_that_leads_out_of_the_folder_is_blocked(path: str) -> None:
+    document = json.dumps({"metadata": {}, "weight_map": {"a": "model.bin", "b": path}})
+    assert worst(document, "pytorch_model.bin.index.json") == "blocked"
+    assert worst(document, "renamed.json") == "blocked"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler['__init__'] }}",
+        "{{ x | attr('y') }}",
+        "{{ x|attr ('y') }}",
+    ],
+)
+def test_a_template_that_reaches_out_of_its_sandbox_is_blocked_wherever_it_stands(template: str) -> None:
+    from weighbridge.formats.gguf import FORMAT as GGUF
+
+    assert worst(template, "chat_template.jinja") == "blocked"
+    assert worst(json.dumps({"chat_template": template}), "tokenizer_config.json") == "blocked"
+    listed = {"chat_template": [{"name": "default", "template": "hi"}, {"name": "tool", "template": template}]}
+    assert worst(json.dumps(listed), "tokenizer_config.json") == "blocked"
+    with source_of(
+        gguf_bytes({"general.architecture": "llama", "tokenizer.chat_template.tool_use": template})
+    ) as source:
+        found = GGUF.read(source).findings
+    assert any(f.check == "gguf.template" and f.outcome is Outcome.FAIL for f in found)
