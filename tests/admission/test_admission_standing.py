@@ -192,3 +192,39 @@ def test_a_model_of_a_hub_is_known_by_name_by_branch_and_by_commit(house_on: Ope
                 recall(house, "hf:acme/unheard-of")
         assert len(hub.asked) == asked
         assert len(list((house.settings.home / "downloads").iterdir())) == 0
+
+
+def test_a_name_without_a_revision_means_what_it_meant_when_it_was_admitted(house_on: Open) -> None:
+    """A later admission of another branch does not stand in for the one that was refused."""
+    with HubServer().running() as hub:
+        trap = b"cposix\nsystem\n(S'true'\ntR."
+        hub.publish("acme/forked", {"optimizer.pkl": trap, "README.md": b"# trapped\n"}, branch="main")
+        hub.publish("acme/forked", {"model.safetensors": tiny_safetensors()}, branch="dev")
+        hub.publish("acme/forked", {"model.safetensors": tiny_safetensors(), "README.md": b"#\n"}, branch="beta")
+        with house_on(HF_ENDPOINT=hub.url) as house:
+
+            def verdict(revision: str) -> Verdict:
+                ref = ModelRef(hub="huggingface", name="acme/forked", revision=revision)
+                return admit(ref, use=UseContext(), policy=house.policy(), house=house).verdict
+
+            assert verdict("dev") is Verdict.ADMIT
+            assert recall(house, "hf:acme/forked").decision.verdict is Verdict.ADMIT
+            assert verdict("beta") is Verdict.ADMIT
+            with pytest.raises(UsageError, match="several revisions"):
+                recall(house, "hf:acme/forked")
+            assert verdict("") is Verdict.REFUSE
+            assert verdict("dev") is Verdict.ADMIT
+            assert recall(house, "hf:acme/forked").decision.verdict is Verdict.REFUSE
+
+
+def test_what_a_later_decision_answered_otherwise_is_not_approved(house_on: Open, odd: Path) -> None:
+    ref = ModelRef(hub="local", name=str(odd))
+    with house_on() as house:
+        assert decide(house, odd).verdict is Verdict.REFER
+        earlier = recall(house, str(odd))
+    with house_on(1) as house:
+        admit(ref, use=UseContext(), policy=house.policy(), house=house, again=True)
+        with pytest.raises(UsageError, match="a later decision"):
+            approve(house, earlier, by="bob", reason="was fine yesterday")
+        assert recall(house, str(odd)).decision.verdict is Verdict.REFER
+        assert approve(house, recall(house, str(odd)), by="bob", reason="is fine").verdict.rank < Verdict.REFER.rank

@@ -11,6 +11,7 @@ from tests.policy_cases import (
     APPROVAL,
     CLEAN,
     NOW,
+    REQUIRED,
     SUBJECT,
     artifact,
     failure,
@@ -217,6 +218,23 @@ def test_nothing_examined_is_never_admitted():
         judgement = judged(dossier, policy_of(), waivers={"1": waiver("law.nothing-examined")}, approvals=APPROVED)
         assert judgement.verdict is Verdict.REFER
         assert judgement.reasons[0].rule == "law.nothing-examined"
+
+
+@pytest.mark.parametrize("silent", REQUIRED)
+def test_an_answer_for_one_file_is_none_for_another(silent):
+    files = (artifact(), artifact("config.json"))
+    spoken = [finding(check, path=file.path) for check in REQUIRED for file in files]
+    whole = replace(CLEAN, artifacts=files, findings=(*CLEAN.findings, *spoken))
+    assert judged(whole, DEFAULT).verdict is Verdict.ADMIT
+    less = tuple(f for f in whole.findings if not (f.check == silent and f.evidence[:1] == spoken[0].evidence))
+    judgement = judged(replace(whole, findings=less), DEFAULT, approvals=APPROVED)
+    assert judgement.verdict is Verdict.REFER
+    assert _reason(judgement, "law.file-not-examined").message == f"nothing answers {silent} for {files[0].path}"
+
+
+def test_a_member_of_an_archive_answers_for_its_file():
+    spoken = [finding(check, path="model.safetensors!data.pkl") for check in REQUIRED]
+    assert judged(replace(CLEAN, findings=(*CLEAN.findings, *spoken)), DEFAULT).verdict is Verdict.ADMIT
 
 
 def test_what_nobody_said_is_undetermined():

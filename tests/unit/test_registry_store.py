@@ -257,7 +257,7 @@ def test_an_ambiguous_prefix_names_its_matches(tmp_path):
             registry.record_decision(replace(draft, key=digest_of(name + "key"), decision=digest_of(name)), again=True)
         with pytest.raises(UsageError, match=r"begins more than one digest: decision [0-9a-f]{16}, decision"):
             registry.find_by_prefix(digest_of(pair[0])[:4])
-        with pytest.raises(RegistryError, match="no digest begins"):
+        with pytest.raises(UsageError, match="no digest begins"):
             registry.find_by_prefix("00000000ffff")
         with pytest.raises(UsageError, match="no digest"):
             registry.find_by_prefix("%")

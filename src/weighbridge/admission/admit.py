@@ -64,7 +64,6 @@ def _is_latest(house: Installation, known: DecisionRow) -> bool:
 
 
 def _name(house: Installation, subject: str, *refs: ModelRef) -> None:
-    """Keep the names a model was asked for by. A branch is kept as it was typed; it may point elsewhere tomorrow."""
+    """Keep the names a model was asked for by. A branch, or none, is kept as it was typed; it may point elsewhere tomorrow."""
     for ref in refs:
-        if ref.hub == "local" or ref.revision:
-            house.warnings += house.registry.record_name(label_of(ref), subject).warnings
+        house.warnings += house.registry.record_name(label_of(ref), subject).warnings

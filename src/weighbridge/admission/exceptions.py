@@ -112,7 +112,8 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
     """Sign a yes to a decision that stands, and decide again with it; gives the new decision.
 
     Raises:
-        UsageError: the decision is no referral or has expired, there is no reason, or the approver is the owner of the use.
+        UsageError: the decision is no referral, has expired or was superseded, there is no reason, or the approver is the owner
+            of the use.
     """
     decision, now = known.decision, house.now()
     grounds = read_grounds(house, decision)
@@ -125,6 +126,7 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
     payload = approval_statement(approval)
     digest = hashlib.sha256(payload).hexdigest()
     with house.registry.lease(known.key):
+        _refuse_superseded(house, known)
         waivers = standing_waivers(house, subject=decision.subject, use=grounds.use)
         given = standing_exceptions(house, grounds, waivers)
         exceptions = replace(
@@ -189,6 +191,19 @@ def _refuse_self_service(by: str, use: UseContext) -> None:
         raise UsageError("nobody is named", remedy="--by NAME")
     if _folded(by) == _folded(use.owner):
         raise UsageError(f"{by} asked for this model and cannot be the one who lets it through", subject=by)
+
+
+def _refuse_superseded(house: Installation, known: Recalled) -> None:
+    """An approval of what a later decision answered otherwise would bring back evidence that nobody goes by any more."""
+    decision = known.decision
+    same = DecisionFilter(subject=decision.subject, use=decision.use, policy=decision.policy)
+    latest = house.registry.query_decisions(same)[-1].decision
+    if latest != known.digest:
+        raise UsageError(
+            "a later decision answers the same question",
+            subject=known.digest,
+            remedy=f"see: weighbridge why {latest[:16]}",
+        )
 
 
 def _folded(name: str) -> str:

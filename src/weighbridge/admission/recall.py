@@ -11,7 +11,7 @@ from weighbridge.admission.decision import Grounds
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recording import read_recorded
 from weighbridge.admission.staging import label_of
-from weighbridge.errors import RegistryError, UsageError
+from weighbridge.errors import UsageError
 from weighbridge.hubs.access.references import parse_reference
 from weighbridge.registry import wire
 from weighbridge.registry.intake import InPlaceIntake
@@ -118,10 +118,7 @@ def _by_digest(house: Installation, text: str) -> tuple[DecisionRow, ...]:
     match = _DIGEST.match(text)
     if match is None or (not text.startswith("sha256:") and os.path.lexists(text)):
         return ()
-    try:
-        named = house.registry.find_by_prefix(match[1])
-    except RegistryError:
-        return ()
+    named = house.registry.find_by_prefix(match[1])
     if named.kind == "decision":
         row = house.registry.read_decision(named.digest)
         return (row,) if row else ()
@@ -146,7 +143,15 @@ def _by_reference(house: Installation, text: str) -> tuple[DecisionRow, ...]:
 
 
 def _of_any_revision(house: Installation, label: str) -> tuple[Label, ...]:
-    return tuple(known for known in house.registry.query_labels() if known.reference.startswith(f"{label}@"))
+    """The names of the one model that is known by revisions only; of several, one has to be named."""
+    labels = tuple(known for known in house.registry.query_labels() if known.reference.startswith(f"{label}@"))
+    if len({known.subject for known in labels}) > 1:
+        raise UsageError(
+            f"{clip(label)} was admitted in several revisions, and never without naming one",
+            subject=clip(label),
+            remedy=f"name one of: {', '.join(sorted({clip(known.reference) for known in labels})[:8])}",
+        )
+    return labels
 
 
 def _subject_at(ref: ModelRef, house: Installation) -> str:

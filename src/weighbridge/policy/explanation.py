@@ -86,9 +86,10 @@ FLOOR: tuple[tuple[str, str], ...] = tuple(
         LAWS,
         (
             "Refers a model of which no byte was read or no check answered. Nobody can waive it.",
+            "Refers a model with a file of which nothing says what it is, where its bytes went or whether it runs code, while other files have answers. Nobody can waive it.",
             "Refers a model where a check broke. Nobody can waive it.",
             "Refers a model with bytes that belong to nothing. Nobody can waive it.",
-            "Refers a model with bytes that nobody examined. A waiver that names this law lifts it.",
+            "Refers a model with bytes that nobody examined. An approval lifts it, or a waiver that names this law.",
             "Refers a model with a failed check, medium or worse, that no rule looks at; from high on, a rule that only adds a condition is not enough. An approval lifts it.",
         ),
         strict=True,

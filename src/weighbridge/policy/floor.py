@@ -2,6 +2,9 @@
 
 law.nothing-examined      no file with any byte was read, or no check  nobody can wave it through
                           said anything but that it failed
+law.file-not-examined     nothing says of a file what it is, where     nobody
+                          its bytes went or whether it runs code,
+                          while other files have an answer
 law.check-broke           a check broke                                nobody
 law.bytes-unexplained     bytes belong to nothing                      nobody
 law.bytes-unread          nobody examined some bytes                   an approval, or a waiver that names this law
@@ -12,7 +15,7 @@ law.failure-not-covered   a check failed at medium or above, and       an approv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from weighbridge.policy.examination import (
@@ -24,16 +27,20 @@ from weighbridge.policy.examination import (
     worst_first,
 )
 from weighbridge.vocabulary import Artifact, Dossier, Effect, Finding, Outcome, Reason, Severity, Standing, clip
+from weighbridge.vocabulary import Evidence as Place
 
 NOTHING_EXAMINED = "law.nothing-examined"
+FILE_NOT_EXAMINED = "law.file-not-examined"
 CHECK_BROKE = "law.check-broke"
 BYTES_UNEXPLAINED = "law.bytes-unexplained"
 BYTES_UNREAD = "law.bytes-unread"
 FAILURE_NOT_COVERED = "law.failure-not-covered"
 
+EVERY_FILE = ("format.recognised", "bytes.accounted", "code.on-load")
+"""Checks that inspection answers for every file that is not empty."""
 WAIVABLE = frozenset({BYTES_UNREAD})
 APPROVABLE = frozenset({BYTES_UNREAD, FAILURE_NOT_COVERED})
-LAWS = (NOTHING_EXAMINED, CHECK_BROKE, BYTES_UNEXPLAINED, BYTES_UNREAD, FAILURE_NOT_COVERED)
+LAWS = (NOTHING_EXAMINED, FILE_NOT_EXAMINED, CHECK_BROKE, BYTES_UNEXPLAINED, BYTES_UNREAD, FAILURE_NOT_COVERED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,7 @@ def floor(dossier: Dossier, evidence: Evidence, ruled: Sequence[Ruled]) -> list[
     """Every reason to refer that does not come from the policy; each stands FIRED with effect REFER."""
     found = (
         _nothing_examined(dossier),
+        _file_not_examined(dossier),
         _check_broke(dossier),
         _bytes_unexplained(dossier),
         _bytes_unread(dossier),
@@ -65,6 +73,30 @@ def _nothing_examined(dossier: Dossier) -> Reason | None:
     elif any(finding.outcome is not Outcome.FAIL for finding in dossier.findings):
         return None
     return _reason(NOTHING_EXAMINED, message, "Check the reference, then admit again.")
+
+
+def _file_not_examined(dossier: Dossier) -> Reason | None:
+    """A policy's question is answered by any file of a model; these, once passed by one file, are to be answered by each."""
+    answers = [finding for finding in dossier.findings if finding.check in EVERY_FILE and finding.evidence]
+    said = {(name, answer.check) for answer in answers for place in answer.evidence for name in _files(place)}
+    asked = sorted({answer.check for answer in answers if answer.outcome is Outcome.PASS})
+    read = [a.path for a in dossier.artifacts if a.size_bytes and not a.account.unread_bytes]
+    silent = [(path, check) for path in read for check in asked if (path, check) not in said]
+    if not silent:
+        return None
+    message = f"nothing answers {listed({check for _, check in silent})} for {listed({path for path, _ in silent})}"
+    return _reason(
+        FILE_NOT_EXAMINED, message, "Admit again; where it stays so, `weighbridge doctor` says what is missing."
+    )
+
+
+def _files(evidence: Place) -> Iterator[str]:
+    """The file that a place lies in: itself, or any beginning of its name that a member of an archive may hang on."""
+    name = evidence.artifact
+    yield name
+    while "!" in name:
+        name = name.rpartition("!")[0]
+        yield name
 
 
 def _is_read(artifact: Artifact) -> bool:
@@ -104,7 +136,7 @@ def _bytes_unread(dossier: Dossier) -> Reason | None:
     if not sizes:
         return None
     message = f"nobody examined {sum(sizes.values())} bytes in {listed(sizes)}"
-    remedy = f"Take the model without these files, or have somebody look at them and waive {BYTES_UNREAD}."
+    remedy = "Take the model without these files, or have somebody look at them and approve the decision."
     return _reason(BYTES_UNREAD, message, remedy, _about_bytes(dossier))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from weighbridge.errors import RegistryError, UsageError
+from weighbridge.errors import UsageError
 from weighbridge.registry.records import EvidenceUse, read_timestamp, timestamp
 from weighbridge.registry.tables import APPROVAL, DECISION, EVENT, EVIDENCE_USE, LABEL, MANIFEST_BLOB, WAIVER
 from weighbridge.vocabulary import Verdict, clip
@@ -207,8 +207,7 @@ def find_by_prefix(connection: Connection, prefix: str) -> Named:
     """What the digest that begins with `prefix` stands for.
 
     Raises:
-        UsageError: the prefix is too short or no hexadecimal text, or fits more than one digest.
-        RegistryError: nothing begins with it.
+        UsageError: the prefix is too short or no hexadecimal text, or nothing begins with it, or more than one digest does.
     """
     if len(prefix) < _SHORTEST_PREFIX or not set(prefix) <= set("0123456789abcdef"):
         raise UsageError(
@@ -226,7 +225,7 @@ def find_by_prefix(connection: Connection, prefix: str) -> Named:
         begins = select(column).distinct().where(column >= prefix, column < prefix + "g").order_by(column)
         found += [Named(kind=kind, digest=digest) for digest in connection.scalars(begins.limit(_MATCHES_SHOWN))]
     if not found:
-        raise RegistryError(f"no digest begins with {prefix}", subject=prefix, remedy="see: weighbridge list")
+        raise UsageError(f"no digest begins with {prefix}", subject=prefix, remedy="see: weighbridge list")
     if len(found) > 1:
         matches = ", ".join(f"{named.kind} {named.digest[:16]}" for named in found[:_MATCHES_SHOWN])
         raise UsageError(f"{prefix} begins more than one digest: {matches}", subject=prefix, remedy="give more digits")
