@@ -76,5 +76,9 @@ class SigningError(WeighbridgeError):
     """A key is missing, unreadable, too open or does not fit the signature."""
 
 
+class OutputLostError(WeighbridgeError):
+    """Standard output cannot be written to."""
+
+
 class PolicyError(WeighbridgeError):
     """A policy or one of its rules cannot be used; `subject` is the rule."""

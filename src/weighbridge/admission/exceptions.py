@@ -190,7 +190,11 @@ def _refuse_self_service(by: str, use: UseContext) -> None:
     if not by.strip():
         raise UsageError("nobody is named", remedy="--by NAME")
     if _folded(by) == _folded(use.owner):
-        raise UsageError(f"{by} asked for this model and cannot be the one who lets it through", subject=by)
+        raise UsageError(
+            f"{by} asked for this model and cannot be the one who lets it through",
+            subject=by,
+            remedy="--by NAME, of somebody else who answers for it",
+        )
 
 
 def _refuse_superseded(house: Installation, known: Recalled) -> None:

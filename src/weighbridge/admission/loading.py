@@ -69,7 +69,9 @@ def _refusal(house: Installation, known: Recalled, in_force: str) -> Allowed | N
             return Allowed(path=None, reason="the model waits for a person", remedy=remedy, is_referred=True)
         case Verdict.ADMIT | Verdict.ADMIT_WITH_CONDITIONS if known.decision.expires_at <= house.now():
             return Allowed(
-                path=None, reason=f"the admission ended on {known.decision.expires_at:%Y-%m-%d}", remedy=again
+                path=None,
+                reason=f"the admission ended on {known.decision.expires_at:%Y-%m-%d}",
+                remedy=f"weighbridge admit --like {known.digest[:16]}",
             )
         case _:
             return None

@@ -29,14 +29,18 @@ _WORST = (Exit.FOUND, Exit.BROKE, Exit.UNSURE, Exit.OK)
 @click.argument("reference", required=False, metavar="REF")
 @click.option("--from", "listing", type=click.Path(path_type=Path, dir_okay=False), help="A file with one REF a line.")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), help="Policy file instead of the default.")
+@click.option(
+    "--like", metavar="DIGEST", help="Ask again what an earlier decision answered: its model, use and policy."
+)
 @click.option("--again", is_flag=True, help="Weigh anew although a decision stands.")
 @use_options
-def command(
+def command(  # one argument an option
     session: Session,
     *,
     reference: str | None,
     listing: Path | None,
     policy_file: Path | None,
+    like: str | None,
     again: bool,
     use: UseContext,
 ) -> Exit:
@@ -45,9 +49,13 @@ def command(
     With --from many models are admitted one after the other; run the same command again after an interruption, decisions that
     stand are not made twice.
     """
-    references = _references(reference, listing)
+    if like is not None and (reference or listing or policy_file or use != UseContext()):
+        raise UsageError("--like brings its own model, use and policy", subject=like)
+    references = _references(reference, listing) if like is None else []
     with session.installation(writable=True) as house:
         policy = house.policy(policy_file)
+        if like is not None:
+            references, use, policy = _asked_before(house, like)
         if listing is None:
             decision = _admit(references[0], session, house, use=use, policy=policy, again=again)
             if session.as_json:
@@ -61,6 +69,15 @@ def command(
             render.document("admissions", body)
     codes = {code for code, _ in outcomes}
     return next(code for code in _WORST if code in codes)
+
+
+def _asked_before(house: Installation, digest: str) -> tuple[list[str], UseContext, Policy]:
+    """Model, use and policy of an earlier decision."""
+    from weighbridge.admission.recall import read_grounds, recall
+
+    known = recall(house, digest)
+    grounds = read_grounds(house, known.decision)
+    return [known.reference], grounds.use, grounds.policy
 
 
 def _references(reference: str | None, listing: Path | None) -> list[str]:
@@ -98,7 +115,7 @@ def _admit_one(
     try:
         decision = _admit(text, session, house, use=use, policy=policy, again=again)
     except WeighbridgeError as problem:
-        problem.subject = problem.subject or text
+        problem.subject = f"{text}: {problem.subject}" if problem.subject not in ("", text) else text
         render.error(problem, as_json=False)
         told = {"reference": text, "error": render.error_body(problem)}
         return (Exit.FOUND if isinstance(problem, HostileInputError) else Exit.BROKE), told

@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from weighbridge.errors import WeighbridgeError
+from weighbridge.errors import OutputLostError, WeighbridgeError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -57,7 +58,7 @@ def rows(lines: Iterable[Row], *, stream: IO[str] | None = None) -> None:
     for line in kept:
         text = "".join(_paint(part, styled=styled) for part in line.parts)
         label = _paint(Part(line.label.ljust(width), "grey"), styled=styled) if line.label else " " * width
-        out.write(f"{label}  {text}".rstrip() + "\n")
+        _write(f"{label}  {text}".rstrip() + "\n", out)
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[str | Part]]) -> None:
@@ -71,24 +72,23 @@ def table(header: Sequence[str], body: Iterable[Sequence[str | Part]]) -> None:
             _paint(part, styled=styled) + " " * (width - len(escape(part.text)))
             for part, width in zip(line, widths, strict=True)
         ]
-        sys.stdout.write("  ".join(pieces).rstrip() + "\n")
+        _write("  ".join(pieces).rstrip() + "\n", sys.stdout)
 
 
 def document(name: str, body: dict[str, Any]) -> None:
     """Print one JSON document with its schema name and version."""
-    sys.stdout.write(json.dumps({"schema": f"weighbridge/{name}", "version": 1, **body}, indent=2) + "\n")
+    _write(json.dumps({"schema": f"weighbridge/{name}", "version": 1, **body}, indent=2) + "\n", sys.stdout)
 
 
 def plain_text(text: str) -> None:
     """Print lines of data, each escaped."""
     for line in text.splitlines():
-        sys.stdout.write(escape(line) + "\n")
+        _write(escape(line) + "\n", sys.stdout)
 
 
 def say(text: str) -> None:
     """One line about progress, on standard error."""
-    sys.stderr.write(escape(text) + "\n")
-    sys.stderr.flush()
+    _write(escape(text) + "\n", sys.stderr)
 
 
 def error(problem: WeighbridgeError, *, as_json: bool) -> None:
@@ -109,7 +109,50 @@ def error_body(problem: WeighbridgeError) -> dict[str, str]:
     return {**told, "subject": problem.subject, "remedy": problem.remedy}
 
 
-def _wants_colour(stream: IO[str]) -> bool:
+def finish() -> None:
+    """Send what is still held back for standard output.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    if sys.stdout is not None:
+        _write("", sys.stdout, flush=True)
+
+
+def silence() -> None:
+    """Let nothing more go to standard output, the interpreter's last words neither."""
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # as long as the process
+
+
+def _write(text: str, stream: IO[str] | None, *, flush: bool = False) -> None:
+    """Write data or words. Words on standard error that nobody can read are no reason to stop.
+
+    Neither is a reader of standard output that has gone: it had seen enough, and the answer is what it is.
+    """
+    if stream is None:
+        raise _lost("it is closed")
+    try:
+        stream.write(text)
+        if flush or stream is sys.stderr:
+            stream.flush()
+    except BrokenPipeError:
+        if stream is sys.stdout:
+            silence()
+    except (OSError, ValueError) as problem:
+        if stream is not sys.stderr:
+            raise _lost(problem.strerror if isinstance(problem, OSError) else str(problem)) from problem
+
+
+def _lost(reason: str | None) -> OutputLostError:
+    return OutputLostError(
+        f"standard output cannot be written: {reason}",
+        remedy="what was decided or recorded stands; see: weighbridge list",
+    )
+
+
+def _wants_colour(stream: IO[str] | None) -> bool:
+    if stream is None or stream.closed:
+        return False
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

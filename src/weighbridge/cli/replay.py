@@ -13,7 +13,7 @@ from weighbridge.cli.running import Exit, Session, cli_command
 def command(session: Session, *, reference: str | None) -> Exit:
     """Repeat one decision, or without REF every decision, from its evidence alone; the statements must be equal byte by byte.
 
-    Exit 1 when a statement differs.
+    Exit 1 when a statement differs, 3 when there is nothing to repeat.
     """
     from weighbridge.admission.recall import recall, recall_all
     from weighbridge.admission.replaying import replay
@@ -35,4 +35,6 @@ def command(session: Session, *, reference: str | None) -> Exit:
         )
         if not results:
             render.say("no decision to replay")
+    if not results:
+        return Exit.UNSURE
     return Exit.OK if all(result.is_equal for result in results) else Exit.FOUND

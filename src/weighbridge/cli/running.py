@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from weighbridge.cli import render
-from weighbridge.errors import HostileInputError, PolicyError, UsageError, WeighbridgeError
+from weighbridge.errors import HostileInputError, OutputLostError, PolicyError, UsageError, WeighbridgeError
 from weighbridge.vocabulary import clip
 
 if TYPE_CHECKING:
@@ -93,8 +93,23 @@ def cli_command(**settings: Any) -> Callable[[Callable[..., Exit]], click.Comman
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code; every error leaves as words on standard error."""
+    try:
+        code = _run(group, arguments)
+        render.finish()
+    except OutputLostError as lost:
+        render.silence()
+        render.error(lost, as_json=False)
+        return Exit.BROKE if _is_admit(arguments) else Exit.UNSURE
+    return code
+
+
+def _is_admit(arguments: Sequence[str]) -> bool:
+    return next((argument for argument in arguments if not argument.startswith("-")), "") == "admit"
+
+
+def _run(group: click.Group, arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
-    is_admit = next((a for a in arguments if not a.startswith("-")), "") == "admit"
+    is_admit = _is_admit(arguments)
     broke = Exit.BROKE if is_admit else Exit.UNSURE
     try:
         code = group.main(args=list(arguments), prog_name="weighbridge", standalone_mode=False)
@@ -104,6 +119,11 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
         )
         render.error(stopped, as_json=as_json)
         return Exit.BROKE if is_admit else INTERRUPTED
+    except OutputLostError:
+        raise
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as problem:
+        render.plain_text(problem.ctx.get_help())
+        return Exit.USAGE
     except click.ClickException as problem:
         remedy = (
             f"see: {problem.ctx.command_path} --help" if isinstance(problem, click.UsageError) and problem.ctx else ""
@@ -119,9 +139,6 @@ def run(group: click.Group, arguments: Sequence[str]) -> int:
                 return Exit.FOUND
             case _:
                 return broke
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return broke
     except Exception as problem:  # noqa: BLE001  # the outermost boundary: a defect of ours must not look like a refusal
         told = "".join(traceback.format_exception(problem)) if os.environ.get("WEIGHBRIDGE_TRACEBACK") else ""
         message = f"{type(problem).__name__}: {problem}"

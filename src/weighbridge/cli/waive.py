@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -59,7 +58,7 @@ def command(  # noqa: PLR0913  # one argument an option
         [
             render.row("waived", f"{rule} for {known.reference} until {waiver.until:%Y-%m-%d}, by {by}"),
             render.row("waiver", digest),
-            render.row("next", f"weighbridge admit {quote(known.reference)}"),
+            render.row("next", f"weighbridge admit --like {known.digest[:16]}"),
         ]
     )
     return Exit.OK

@@ -43,7 +43,7 @@ def command(session: Session, *, which: Which, reference: str) -> Exit:
         told = f"  {step.rule}  {titles.get(step.rule, '')}"
         lines.append(render.row("rule", render.Part(f"{step.standing.value:<12}", style), told))
         if step.rule in reasons and step.standing is not Standing.CLEAR:
-            lines += wording.reason_rows(reasons[step.rule], known.reference)
+            lines += wording.reason_rows(reasons[step.rule], known.digest)
     lines += [render.row("condition", text) for text in decision.conditions]
     lines.append(render.row("decision", known.digest))
     render.rows(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from weighbridge.cli.render import Part, Row, row
@@ -124,12 +123,12 @@ def decision_rows(decision: Decision, *, digest: str, reference: str, grounds: G
     lines.append(row("examined", coverage(grounds.dossier)))
     groups = _grouped(told)
     for first, *others in groups[:_SHOWN_REASONS]:
-        lines += reason_rows(first, reference)
+        lines += reason_rows(first, digest)
         if others:
             lines.append(row("", f"the same stands in the way of {', '.join(other.rule for other in others)}"))
     if len(groups) > _SHOWN_REASONS:
         more = count(len(groups) - _SHOWN_REASONS, "more reason")
-        lines.append(row("", f"and {more}; see: weighbridge why {quote(reference)}"))
+        lines.append(row("", f"and {more}; see: weighbridge why {digest[:16]}"))
     if decision.verdict is Verdict.REFER and all(_can_approve(reason) for reason in told):
         lines.append(row("or", f'a reviewer says yes: weighbridge approve {digest[:16]} --reason "…"'))
     lines += [row("condition", text) for text in decision.conditions]
@@ -146,8 +145,11 @@ def standing_reasons(decision: Decision) -> list[Reason]:
     return sorted(blocking, key=lambda r: (r.effect is not Effect.REFUSE, order[r.standing], r.rule))
 
 
-def reason_rows(reason: Reason, reference: str) -> list[Row]:
-    """One reason: the findings it rests on, or its own words, then the shortest way to yes."""
+def reason_rows(reason: Reason, digest: str) -> list[Row]:
+    """One reason of the decision `digest`: the findings it rests on, or its own words, then the shortest way to yes.
+
+    What is suggested names the decision, which says for which model, use and policy it is meant.
+    """
     # `code.on-load` sums up what the other findings of a file say in detail.
     findings = [answer for answer in reason.findings if answer.check != "code.on-load"] or list(reason.findings)
     lines = finding_rows(findings[:3], label="why")
@@ -155,7 +157,7 @@ def reason_rows(reason: Reason, reference: str) -> list[Row]:
         lines.append(row("why", f"{reason.message}   ({reason.rule})"))
     if len(findings) > 3:
         lines.append(row("", f"and {count(len(findings) - 3, 'more finding')} under rule {reason.rule}"))
-    waiver = f'; or: weighbridge waive {reason.rule} {quote(reference)} --reason "…"' if _can_waive(reason) else ""
+    waiver = f'; or: weighbridge waive {reason.rule} {digest[:16]} --reason "…"' if _can_waive(reason) else ""
     lines.append(row("try", f"{reason.remedy.rstrip('.')}{waiver}"))
     return lines
 
