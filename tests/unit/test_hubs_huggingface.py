@@ -118,7 +118,7 @@ def test_a_run_that_was_stopped_is_resumed_by_the_next(hub: HubServer, access: H
 def test_files_that_came_whole_are_not_asked_for_again(hub: HubServer, access: HubAccess, tmp_path: Path) -> None:
     hub.publish("acme/tiny", {"a.bin": bytes(5000), "b.bin": bytes(6000)})
     hub.faults.cuts = {"b.bin": [0] * 20}
-    with pytest.raises(HubError, match=r"broke 5 times at byte 0 of 6000 of b\.bin") as caught:
+    with pytest.raises(HubError, match=r"ended 5 times at byte 0 of the 6000 promised of b\.bin") as caught:
         weigh(access, tmp_path)
     assert "goes on" in caught.value.remedy
     assert kept(tmp_path) == [0, 5000]
@@ -126,6 +126,94 @@ def test_files_that_came_whole_are_not_asked_for_again(hub: HubServer, access: H
     hub.asked_content.clear()
     weigh(access, tmp_path)
     assert [asked.path.rsplit("/", 1)[1] for asked in hub.asked_content] == ["b.bin"]
+
+
+@pytest.mark.parametrize("ignores_range", [True, False])
+@pytest.mark.parametrize("data", [b"", bytes(10), bytes(5000)])
+def test_a_server_that_sends_less_than_it_promised_and_ends_cleanly_is_given_up(
+    hub: HubServer, access: HubAccess, tmp_path: Path, data: bytes, *, ignores_range: bool
+) -> None:
+    hub.publish("acme/tiny", {"model.safetensors": data})
+    hub.faults.missing = 9
+    hub.faults.ignores_range = ignores_range
+    waited: list[float] = []
+    told = f"ended 5 times at byte {len(data)} of the {len(data) + 9} promised of model.safetensors"
+    with pytest.raises(HubError, match=told) as caught:
+        weigh(replace(access, wait=waited.append), tmp_path)
+    assert "ask whoever runs the hub" in caught.value.remedy
+    assert waited == [1.0, 2.0, 4.0, 8.0] if not data else [1.0, 1.0, 2.0, 4.0]
+
+
+def test_a_download_that_falls_back_again_and_again_is_given_up(
+    hub: HubServer, access: HubAccess, tmp_path: Path
+) -> None:
+    hub.publish("acme/tiny", {"model.safetensors": WEIGHTS})
+    hub.faults.ignores_range = True
+    hub.faults.cuts = {"model.safetensors": [5000, 3000] * 20}
+    with pytest.raises(HubError, match="ended 5 times at byte 5000 of"):
+        weigh(access, tmp_path)
+    assert len(hub.asked_content) == 5
+
+
+def test_pieces_that_bring_a_file_further_are_no_failure(hub: HubServer, access: HubAccess, tmp_path: Path) -> None:
+    hub.publish("acme/tiny", {"model.safetensors": WEIGHTS})
+    hub.faults.cuts = {"model.safetensors": [1_000_000] * 9}
+    assert len(weigh(access, tmp_path).files) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": f"bytes {'9' * 5000}-"},
+        {"Content-Range": "bytes \xb2-"},
+        {"Content-Range": "-"},
+    ],
+)
+def test_a_reply_that_goes_on_nowhere_is_given_up(
+    hub: HubServer, access: HubAccess, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    hub.publish("acme/tiny", {"model.safetensors": WEIGHTS})
+    hub.faults.headers = headers
+    hub.faults.cuts = {"model.safetensors": [5] * 10}
+    with pytest.raises(HubError, match="ended 5 times"):
+        weigh(access, tmp_path)
+
+
+@pytest.mark.parametrize("wait", ["\xb2", "9" * 5000, "-1", "soon", "1e9", "nan", ""])
+def test_a_wait_that_is_no_number_of_seconds_is_chosen_here(
+    hub: HubServer, access: HubAccess, tmp_path: Path, wait: str
+) -> None:
+    hub.publish("acme/tiny", {"a.bin": b"1", "b.bin": b"2"})
+    hub.faults.headers = {"Retry-After": wait}
+    waited: list[float] = []
+
+    def on_bytes(path: str, done: int, total: int) -> None:
+        hub.faults.busy = 1 if path == "a.bin" else 0
+
+    weigh(replace(access, wait=waited.append, on_bytes=on_bytes), tmp_path)
+    assert waited == [1.0]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "file:///etc/passwd",
+        "http://[::1",
+        "http://127.0.0.1:99999999/x",
+        "http://xn--a\x7f/",
+        "ftp://x/",
+    ],
+)
+def test_a_redirect_to_no_address_is_told_at_once(
+    hub: HubServer, access: HubAccess, tmp_path: Path, target: str
+) -> None:
+    hub.publish("acme/tiny", {"model.safetensors": WEIGHTS})
+    hub.faults.headers = {"Location": target}
+    waited: list[float] = []
+    with pytest.raises(HubError, match=r"model\.safetensors redirects to .*, which is no address") as caught:
+        weigh(replace(access, wait=waited.append), tmp_path)
+    assert waited == []
+    assert "goes on" not in caught.value.remedy
 
 
 def test_a_server_that_ignores_ranges_is_read_from_the_start(hub: HubServer, access: HubAccess, tmp_path: Path) -> None:
@@ -294,9 +382,10 @@ def test_a_token_of_the_process_is_not_used(
     assert not any("authorization" in asked.headers for asked in hub.asked)
 
 
-def test_a_token_never_leaves_unencrypted(access: HubAccess) -> None:
+@pytest.mark.parametrize("url", ["http://hub.example", "HTTP://hub.example", "http://127.0.0.1@hub.example"])
+def test_a_token_never_leaves_unencrypted(access: HubAccess, url: str) -> None:
     with pytest.raises(UsageError, match="unencrypted"):
-        HUB.resolve("acme/tiny", "", with_environment(access, HF_ENDPOINT="http://hub.example", HF_TOKEN="hf_secret"))
+        HUB.resolve("acme/tiny", "", with_environment(access, HF_ENDPOINT=url, HF_TOKEN="hf_secret"))
 
 
 def test_nothing_is_said_about_the_machine(hub: HubServer, access: HubAccess, tmp_path: Path) -> None:
@@ -323,6 +412,44 @@ def test_an_encrypted_endpoint_is_asked_through_the_proxy(access: HubAccess) -> 
         assert "HTTPS_PROXY" in caught.value.remedy
 
 
+@pytest.mark.parametrize("token", ["hf_\u20ac", "hf_\xe9", "hf_a\nX-Evil: 1", "hf a", "hf_\x7f"])
+@pytest.mark.parametrize("variable", ["HF_TOKEN", "HF_TOKEN_PATH"])
+def test_a_token_that_cannot_be_one_is_told_without_saying_it(
+    hub: HubServer, access: HubAccess, tmp_path: Path, variable: str, token: str
+) -> None:
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    value = str(tmp_path / "token") if variable == "HF_TOKEN_PATH" else token
+    with pytest.raises(UsageError, match="no token has") as caught:
+        HUB.resolve("acme/tiny", "", with_environment(access, **{variable: value}))
+    assert "HF_TOKEN" in caught.value.remedy
+    assert token not in f"{caught.value} {caught.value.remedy}"
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("path", ["/nowhere/token", "a\0b"])
+def test_a_token_file_that_cannot_be_read_is_told(access: HubAccess, path: str) -> None:
+    with pytest.raises(HubError, match="cannot be read"):
+        HUB.resolve("acme/tiny", "", with_environment(access, HF_TOKEN_PATH=path))
+
+
+@pytest.mark.parametrize("token", ["", "hf_secret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1",
+        "http://\u2100.x/",
+        "http://127.0.0.1:999999",
+        f"http://h:{'9' * 5000}",
+        "ftp://h",
+        "http://",
+        "http://a\nb",
+    ],
+)
+def test_an_endpoint_that_is_no_address_is_told(access: HubAccess, url: str, token: str) -> None:
+    with pytest.raises(UsageError, match="HF_ENDPOINT is no URL"):
+        HUB.resolve("acme/tiny", "", with_environment(access, HF_ENDPOINT=url, HF_TOKEN=token))
+
+
 @pytest.mark.parametrize("exception", ["127.0.0.1", "*", "localhost,127.0.0.1"])
 def test_no_proxy_is_respected(hub: HubServer, access: HubAccess, tmp_path: Path, exception: str) -> None:
     hub.publish("acme/tiny", FILES)
@@ -345,7 +472,15 @@ def test_a_server_that_is_not_there_says_what_to_check(access: HubAccess) -> Non
 
 
 @pytest.mark.parametrize(
-    "setting", [{"HF_ENDPOINT": "hub.example"}, {"HTTP_PROXY": "ftp://x"}, {"SSL_CERT_FILE": "/nowhere/ca.pem"}]
+    "setting",
+    [
+        {"HF_ENDPOINT": "hub.example"},
+        {"HTTP_PROXY": "ftp://x"},
+        {"HTTP_PROXY": "http://[::1"},
+        {"HTTP_PROXY": "http://127.0.0.1:999999"},
+        {"NO_PROXY": "[::1"},
+        {"SSL_CERT_FILE": "/nowhere/ca.pem"},
+    ],
 )
 def test_a_setting_that_cannot_be_used_is_told(access: HubAccess, setting: dict[str, str]) -> None:
     with pytest.raises((HubError, UsageError)) as caught:

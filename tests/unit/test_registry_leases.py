@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from weighbridge.errors import RegistryError
 from weighbridge.registry.leases import read_leases
-from weighbridge.registry.processes import is_gone, read_process, this_process
+from weighbridge.registry.processes import is_at_work, read_process, this_process
 from weighbridge.registry.records import timestamp
+from weighbridge.registry.recovery import collect_garbage, find_left_overs, recover
 from weighbridge.testing.filled_store import NOON, open_store
 
 RACER = """
@@ -117,19 +122,77 @@ def test_who_waits_is_told_once_for_whom(tmp_path):
     assert told == [f"process {os.getpid()} has been working on one model since {timestamp(NOON)}"]
 
 
-def test_a_process_is_told_from_its_successors():
+def start_in_container(program, *arguments):
+    """A process with process ids of its own, as in a container; killed, it takes what runs there with it."""
+    container = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*container, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("no user namespace can be made here")
+    command = [*container, sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_container_keeps_its_lease_while_it_lives_and_not_longer(tmp_path):
+    root = tmp_path / "store"
+    with start_in_container(HOLDER, root) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with open_store(root) as registry:
+            assert not recover(root).files
+            with pytest.raises(RegistryError, match="process 1 has been"), registry.lease("one model", timeout_s=0.1):
+                pytest.fail("two hold it")
+            holder.kill()
+            # Nobody may clear up meanwhile: this registry is open.
+            with registry.lease("one model", timeout_s=30):
+                pass
+    with open_store(root) as registry:
+        assert list((root / "staging").iterdir()) == [registry.staging]
+
+
+@pytest.mark.parametrize("clear", [recover, lambda root: collect_garbage(root, now=NOON)], ids=["recover", "gc"])
+def test_what_a_killed_container_left_is_cleared_up(tmp_path, clear):
+    root = tmp_path / "store"
+    with start_in_container(HOLDER, root) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert len(list((root / "staging").iterdir())) == 1
+        holder.kill()
+    # What ran in the container ends a moment after the container itself.
+    while not find_left_overs(root) or clear(root).busy:
+        time.sleep(0.01)
+    assert list((root / "staging").iterdir()) == []
+    with open_store(root) as registry, registry.lease("one model", timeout_s=0):
+        pass
+
+
+def test_a_name_is_that_of_one_process_in_its_staging_folder(tmp_path):
     own = this_process()
+    assert own.pid == os.getpid()
     # the boot id loses its dashes in the folder name
     again = read_process(f"{own}-0011aabb")
     assert again is not None
-    assert not is_gone(again)
-    assert not is_gone(own)
-    assert is_gone(replace(own, started=own.started + 1))
-    assert is_gone(replace(own, boot_id="0" * 32))
-    assert is_gone(replace(own, pid=2**22 - 1))
-    # the same boot, another container: nobody can say
-    assert not is_gone(replace(own, namespace="4026530000", pid=2**22 - 1))
-    assert own.pid == os.getpid()
+    assert str(again) == str(own)
+    with open_store(tmp_path / "store") as registry:
+        assert registry.staging.name.startswith(f"{own}-")
+        assert is_at_work(registry.root, str(own))
+        assert not is_at_work(registry.root, str(replace(own, started=own.started + 1)))
+        assert not is_at_work(registry.root, str(replace(own, namespace="4026530000")))
+        assert not is_at_work(registry.root, str(own)[:-1])
+        assert not is_at_work(registry.root, "")
+    assert not is_at_work(tmp_path / "store", str(own))
+
+
+@pytest.mark.parametrize("text", ["", "zz", "1-1-none-none"])
+def test_a_lease_of_nobody_at_work_is_free(tmp_path, text):
+    with open_store(tmp_path / "store") as registry:
+        (registry.root / "staging" / f"{text}-0011aabb").mkdir()
+        with closing(sqlite3.connect(registry.root / "registry.sqlite")) as connection:
+            connection.execute("INSERT INTO lease VALUES ('one model', 'somebody', ?, ?)", (text, timestamp(NOON)))
+            connection.commit()
+        with registry.lease("one model", timeout_s=0):
+            pass
 
 
 @pytest.mark.parametrize("text", ["", "x-1-2-3", "1-2", "1--2-3", json.dumps({})])

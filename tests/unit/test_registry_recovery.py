@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from weighbridge.errors import RegistryError, TamperedError
-from weighbridge.registry.locks import exclusive_lock, exclusive_lock_if_free, shared_lock
+from weighbridge.registry.locks import exclusive_lock, exclusive_lock_if_free, held_folder, is_held, shared_lock
 from weighbridge.registry.recovery import Freed, Keep, collect_garbage, find_left_overs, recover
 from weighbridge.registry.store import Registry
 from weighbridge.testing.filled_store import NOON, Seal, add_model, decide, draft_decision, open_store
@@ -165,3 +165,27 @@ def test_the_lock_says_who_waits_for_what(tmp_path):
     beside = shared_lock(tmp_path, timeout_s=0.05)
     with exclusive_lock(tmp_path, timeout_s=0), pytest.raises(RegistryError, match="in use"), beside:
         pytest.fail("somebody clears up")
+
+
+def test_a_folder_is_held_while_somebody_works_in_it(tmp_path):
+    folder, file, link = tmp_path / "folder", tmp_path / "file", tmp_path / "link"
+    folder.mkdir()
+    file.touch()
+    link.symlink_to(folder)
+    assert not is_held(folder)
+    with held_folder(folder):
+        assert is_held(folder)
+        assert is_held(folder)
+        assert not any(is_held(place) for place in (file, link, tmp_path / "nothing"))
+    assert not is_held(folder)
+    with pytest.raises(RegistryError, match="could not lock"), held_folder(tmp_path / "nothing"):
+        pytest.fail("nothing is held")
+
+
+def test_who_works_leaves_nothing_over(tmp_path):
+    root = tmp_path / "store"
+    with open_store(root) as registry:
+        assert registry.staging.is_dir()
+        assert find_left_overs(root) == ()
+        kill_a_run(root)
+        assert len(find_left_overs(root)) == 1

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from weighbridge.errors import RegistryError
 from weighbridge.registry.database import Database
-from weighbridge.registry.processes import is_gone, read_process, this_process
+from weighbridge.registry.processes import is_at_work, read_process, this_process
 from weighbridge.registry.records import timestamp
 from weighbridge.registry.tables import LEASE
 from weighbridge.vocabulary import clip
@@ -66,12 +66,6 @@ def read_leases(connection: Connection) -> tuple[Lease, ...]:
     return tuple(Lease(key=key, owner=owner, process=process, since=since) for key, owner, process, since in rows)
 
 
-def is_stale(lease: Lease) -> bool:
-    """Whether the process that took the lease has certainly ended."""
-    process = read_process(lease.process)
-    return process is not None and is_gone(process)
-
-
 def _wait(database: Database, wanted: Lease, timeout_s: float, on_wait: Callable[[str], None] | None) -> Lease:
     began = time.monotonic()
     pause_s = _FIRST_WAIT_S
@@ -80,7 +74,7 @@ def _wait(database: Database, wanted: Lease, timeout_s: float, on_wait: Callable
     while True:
         with database.reading() as connection:
             holder = _read(connection, wanted.key)
-        if (holder is None or is_stale(holder)) and _take(database, wanted):
+        if not _is_held(database, holder) and _take(database, wanted):
             return wanted
         waited_s = time.monotonic() - began
         if waited_s >= timeout_s and holder is not None:
@@ -91,6 +85,10 @@ def _wait(database: Database, wanted: Lease, timeout_s: float, on_wait: Callable
             on_wait = None
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _LONGEST_WAIT_S)
+
+
+def _is_held(database: Database, holder: Lease | None) -> bool:
+    return holder is not None and is_at_work(database.path.parent, holder.process)
 
 
 def _told(holder: Lease) -> str:
@@ -106,7 +104,7 @@ def _take(database: Database, wanted: Lease) -> bool:
         if holder is None:
             connection.execute(insert(LEASE).values(key=wanted.key, **values))
             return True
-        if not is_stale(holder):
+        if _is_held(database, holder):
             return False
         same = (LEASE.c.key == wanted.key) & (LEASE.c.owner == holder.owner)
         return connection.execute(update(LEASE).where(same).values(**values)).rowcount == 1

@@ -1,10 +1,12 @@
 """The lock of a store: everyone who writes holds it shared, whoever clears up holds it alone.
 
-It is a flock on `root/lock`, so the kernel gives it back when a process ends, however it ends.
+It is a flock on `root/lock`, so the kernel gives it back when a process ends, however it ends. So is the lock of a staging
+folder, by which others, in other containers too, see that who works there lives.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -17,6 +19,8 @@ from weighbridge.registry.durable import PRIVATE_FILE, explained
 
 WAIT_S = 60.0
 _POLL_S = 0.02
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 @contextmanager
@@ -48,6 +52,45 @@ def exclusive_lock_if_free(root: Path) -> Iterator[bool]:
     """Hold the store alone where nobody uses it at this moment; gives whether it is held."""
     with _opened(root) as fd:
         yield _try(fd, fcntl.LOCK_EX, root)
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder as the sign that this process is at work in it.
+
+    Raises:
+        RegistryError: it cannot be locked.
+    """
+    with explained(folder, "lock"):
+        fd = os.open(folder, _FOLDER)
+    try:
+        with explained(folder, "lock"):
+            fcntl.flock(fd, fcntl.LOCK_EX)  # at once, but for somebody who looks whether it is held
+        yield
+    finally:
+        os.close(fd)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process that lives holds a folder; a name that is gone, or is none of a folder, is held by nobody.
+
+    Raises:
+        RegistryError: that cannot be told.
+    """
+    with explained(folder, "look at"):
+        try:
+            fd = os.open(folder, _FOLDER)
+        except OSError as failure:
+            if failure.errno in _NO_FOLDER:
+                return False
+            raise
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+    return False
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 A process id alone is not enough: ids are used again. A process is named by its id, the time it started (field 22 of
 /proc/<pid>/stat), the boot of the machine and the namespace that the id belongs to. Elsewhere than on Linux the last three
-are empty, and a process counts as alive while its id is in use.
+are empty. Whether it lives its name does not tell, for a process of another container cannot be looked up; it does while it
+holds the lock of its staging folder, which the kernel gives back however it ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from weighbridge.registry.durable import explained
+from weighbridge.registry.locks import is_held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,30 +46,33 @@ def read_process(text: str) -> Process | None:
     )
 
 
-def is_gone(process: Process) -> bool:
-    """Whether a process has certainly ended. A live process of another container cannot be told, so it is not gone."""
-    if process.boot_id.replace("-", "") != _boot_id().replace("-", ""):
-        return True
-    if process.namespace != _namespace():
-        return False
-    if process.started and Path("/proc/self/stat").exists():
-        return _started(process.pid) != process.started
-    try:
-        os.kill(process.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+def list_staging(root: Path) -> tuple[Path, ...]:
+    """The staging folder of every run that has not ended well, or not yet.
+
+    Raises:
+        RegistryError: they cannot be listed.
+    """
+    staging = root / "staging"
+    with explained(staging, "list"):
+        return tuple(sorted(staging.iterdir())) if staging.is_dir() else ()
+
+
+def is_at_work(root: Path, process: str) -> bool:
+    """Whether the process that `str` named this holds a staging folder of the store.
+
+    Raises:
+        RegistryError: that cannot be told.
+    """
+    return any(is_held(folder) for folder in list_staging(root) if folder.name.startswith(f"{process}-"))
 
 
 def _started(pid: int) -> int:
-    """When a process started, in clock ticks since boot; 0 where it has ended (a zombie has) or nobody can say."""
+    """When a process started, in clock ticks since boot; 0 where nobody can say."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
     except OSError:
         return 0
-    return 0 if not fields or fields[0] in {b"Z", b"X"} else int(fields[19])
+    return int(fields[19]) if fields else 0
 
 
 def _boot_id() -> str:

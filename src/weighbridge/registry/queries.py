@@ -1,4 +1,8 @@
-"""Questions to the index. Each takes a connection, so that several are answered from one state of the store."""
+"""Questions to the index. Each takes a connection, so that several are answered from one state of the store.
+
+A database takes any value in any column, and whoever can write the file can put one there. So every row is looked at before
+it is believed, and each question may raise TamperedError.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, func, select
 
-from weighbridge.errors import UsageError
+from weighbridge.errors import MalformedArtifactError, TamperedError, UsageError
+from weighbridge.registry.evidence import is_digest
 from weighbridge.registry.records import EvidenceUse, read_timestamp, timestamp
 from weighbridge.registry.tables import APPROVAL, DECISION, EVENT, EVIDENCE_USE, LABEL, MANIFEST_BLOB, WAIVER
 from weighbridge.vocabulary import Verdict, clip
 
+_VERDICTS = frozenset(verdict.value for verdict in Verdict)
+_DIGESTS = frozenset({"record", "envelope", "digest", "sha256"})
+"""Columns by which files of the store are found, so that what is none of their names is not taken for one."""
 _SHORTEST_PREFIX = 4
 _MATCHES_SHOWN = 6
 
@@ -151,13 +159,13 @@ def query_waivers(
         chosen = chosen.where(WAIVER.c.subject == subject)
     if at is not None:
         chosen = chosen.where(WAIVER.c.issued_at <= timestamp(at), WAIVER.c.until > timestamp(at))
-    return tuple(WaiverRow(**_times(row, "issued_at", "until")) for row in connection.execute(chosen))
+    return tuple(WaiverRow(**_values(WAIVER, row, "issued_at", "until")) for row in connection.execute(chosen))
 
 
 def query_approvals(connection: Connection, decision: str) -> tuple[ApprovalRow, ...]:
     """The approvals of a decision, in the order they were recorded."""
     chosen = select(APPROVAL).where(APPROVAL.c.decision == decision).order_by(APPROVAL.c.log_index)
-    return tuple(ApprovalRow(**_times(row, "at")) for row in connection.execute(chosen))
+    return tuple(ApprovalRow(**_values(APPROVAL, row, "at")) for row in connection.execute(chosen))
 
 
 def query_events(connection: Connection, kind: str | None = None, subject: str | None = None) -> tuple[EventRow, ...]:
@@ -167,7 +175,7 @@ def query_events(connection: Connection, kind: str | None = None, subject: str |
         chosen = chosen.where(EVENT.c.kind == kind)
     if subject is not None:
         chosen = chosen.where(EVENT.c.subject == subject)
-    return tuple(EventRow(**_times(row, "at")) for row in connection.execute(chosen))
+    return tuple(EventRow(**_values(EVENT, row, "at")) for row in connection.execute(chosen))
 
 
 def query_labels(connection: Connection, reference: str | None = None) -> tuple[Label, ...]:
@@ -175,32 +183,35 @@ def query_labels(connection: Connection, reference: str | None = None) -> tuple[
     chosen: Select[Any] = select(LABEL).order_by(LABEL.c.log_index)
     if reference is not None:
         chosen = chosen.where(LABEL.c.reference == reference)
-    return tuple(Label(**_times(row, "at")) for row in connection.execute(chosen))
+    return tuple(Label(**_values(LABEL, row, "at")) for row in connection.execute(chosen))
 
 
 def find_label(connection: Connection, reference: str) -> Label | None:
     """Which model a name pointed at last."""
     last = select(LABEL).where(LABEL.c.reference == reference).order_by(LABEL.c.log_index.desc()).limit(1)
     row = connection.execute(last).one_or_none()
-    return None if row is None else Label(**_times(row, "at"))
+    return None if row is None else Label(**_values(LABEL, row, "at"))
 
 
 def query_evidence(connection: Connection, log_index: int) -> tuple[EvidenceUse, ...]:
     """Every evidence document that an entry rests on."""
-    chosen = select(EVIDENCE_USE.c.role, EVIDENCE_USE.c.digest).where(EVIDENCE_USE.c.log_index == log_index)
+    chosen = select(EVIDENCE_USE).where(EVIDENCE_USE.c.log_index == log_index)
     rows = connection.execute(chosen.order_by(EVIDENCE_USE.c.role, EVIDENCE_USE.c.digest))
-    return tuple(EvidenceUse(role=role, digest=digest) for role, digest in rows)
+    found = (_values(EVIDENCE_USE, row) for row in rows)
+    return tuple(EvidenceUse(role=values["role"], digest=values["digest"]) for values in found)
 
 
 def read_needed_evidence(connection: Connection) -> set[str]:
     """Every digest of evidence that some entry rests on."""
-    return set(connection.scalars(select(EVIDENCE_USE.c.digest).distinct()))
+    column = EVIDENCE_USE.c.digest
+    return {_checked(column, digest) for digest in connection.scalars(select(column).distinct())}
 
 
 def read_needed_blobs(connection: Connection, subjects: set[str] | None = None) -> set[str]:
     """Every blob of every model that was decided on, or of these models only."""
-    rows = connection.execute(select(MANIFEST_BLOB.c.subject, MANIFEST_BLOB.c.sha256))
-    return {sha256 for subject, sha256 in rows if subjects is None or subject in subjects}
+    column = MANIFEST_BLOB.c.sha256
+    rows = connection.execute(select(MANIFEST_BLOB.c.subject, column))
+    return {_checked(column, sha256) for subject, sha256 in rows if subjects is None or subject in subjects}
 
 
 def find_by_prefix(connection: Connection, prefix: str) -> Named:
@@ -246,10 +257,39 @@ def _conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
 
 
 def _decision(row: Row[Any]) -> DecisionRow:
-    values = _times(row, "decided_at", "expires_at")
+    values = _values(DECISION, row, "decided_at", "expires_at")
+    if values["verdict"] not in _VERDICTS:
+        raise _changed(DECISION.c.verdict, values["verdict"])
     return DecisionRow(**{**values, "verdict": Verdict(values["verdict"])})
 
 
-def _times(row: Row[Any], *names: str) -> dict[str, Any]:
-    values = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
-    return values | {name: read_timestamp(values[name]) for name in names}
+def _values(table: Table, row: Row[Any], *times: str) -> dict[str, Any]:
+    """A whole row of a table by the names of its columns, with `times` read."""
+    found = row._mapping  # noqa: SLF001  # SQLAlchemy's public name for it
+    values = {column.name: _checked(column, found[column.name]) for column in table.columns}
+    for name in times:
+        try:
+            values[name] = read_timestamp(values[name])
+        except MalformedArtifactError as problem:
+            raise _changed(table.columns[name], values[name]) from problem
+    return values
+
+
+def _checked(column: Column[Any], value: Any) -> Any:
+    """A value that the store may have written into a column.
+
+    Raises:
+        TamperedError: it did not write this.
+    """
+    is_whole = type(value) is column.type.python_type and (type(value) is not int or value >= 0)
+    if not is_whole or (column.name in _DIGESTS and not is_digest(value)):
+        raise _changed(column, value)
+    return value
+
+
+def _changed(column: Column[Any], value: object) -> TamperedError:
+    return TamperedError(
+        f"the index was changed: a row of {column.table.name} has {clip(repr(value), 80)} as its {column.name}",
+        subject=column.table.name,
+        remedy="find out who changed it, then run: weighbridge rebuild",
+    )

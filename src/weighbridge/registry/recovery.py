@@ -18,11 +18,11 @@ from weighbridge.registry.database import Database
 from weighbridge.registry.durable import explained, fsync_folder, unfinished
 from weighbridge.registry.evidence import EvidenceStore
 from weighbridge.registry.founding import DATABASE_NAME, is_store, read_identity
-from weighbridge.registry.leases import is_stale, read_leases
-from weighbridge.registry.locks import exclusive_lock_if_free
+from weighbridge.registry.leases import read_leases
+from weighbridge.registry.locks import exclusive_lock_if_free, is_held
 from weighbridge.registry.log import count_entries
 from weighbridge.registry.outbox import entry_path
-from weighbridge.registry.processes import is_gone, read_process
+from weighbridge.registry.processes import list_staging
 from weighbridge.registry.queries import DecisionFilter, query_decisions, read_needed_blobs, read_needed_evidence
 from weighbridge.registry.tables import LEASE
 from weighbridge.vocabulary import Verdict
@@ -48,11 +48,7 @@ class Freed:
 
 def find_left_overs(root: Path) -> tuple[Path, ...]:
     """Staging folders of processes that have ended: the sign of a run that did not end well. Lists nothing else."""
-    staging = root / "staging"
-    with explained(staging, "list"):
-        folders = sorted(staging.iterdir()) if staging.is_dir() else []
-    processes = [(folder, read_process(folder.name)) for folder in folders]
-    return tuple(folder for folder, process in processes if process is None or is_gone(process))
+    return tuple(folder for folder in list_staging(root) if not is_held(folder))
 
 
 def recover(root: Path, copies: Iterable[Path] = ()) -> Freed:
@@ -72,7 +68,7 @@ def recover(root: Path, copies: Iterable[Path] = ()) -> Freed:
             return Freed(busy=True)
         _clear_copies(read_identity(root).id, copies)
         with _opened(root) as database:
-            _release_dead_leases(database)
+            _release_leases(database)
             return _clear(root, database, None, dry_run=False)
 
 
@@ -136,12 +132,13 @@ def _opened(root: Path, *, for_reading: bool = False) -> Iterator[Database]:
         database.close()
 
 
-def _release_dead_leases(database: Database) -> None:
+def _release_leases(database: Database) -> None:
+    """Every one: who has a lease and lives holds the lock of the store."""
     with database.reading() as connection:
-        dead = [lease for lease in read_leases(connection) if is_stale(lease)]
-    if dead:
+        left = read_leases(connection)
+    if left:
         with database.writing() as connection:
-            connection.execute(delete(LEASE).where(LEASE.c.owner.in_([lease.owner for lease in dead])))
+            connection.execute(delete(LEASE))
 
 
 def _clear_copies(store_id: str, folders: Iterable[Path]) -> None:

@@ -18,7 +18,7 @@ from weighbridge.registry.durable import make_folder_durably
 from weighbridge.registry.evidence import EvidenceStore
 from weighbridge.registry.founding import DATABASE_NAME, Entropy, StoreIdentity, establish, recognise
 from weighbridge.registry.leases import Lease, hold_lease
-from weighbridge.registry.locks import shared_lock
+from weighbridge.registry.locks import held_folder, shared_lock
 from weighbridge.registry.log import CheckpointSigner
 from weighbridge.registry.processes import this_process
 from weighbridge.registry.queries import DecisionFilter, DecisionRow
@@ -343,6 +343,7 @@ class Registry:
         self._held.enter_context(shared_lock(self.root))
         staging = self.root / "staging" / f"{this_process()}-{self._entropy(8).hex()}"
         make_folder_durably(staging)
+        self._held.enter_context(held_folder(staging))
         self._held.callback(self._leave, staging)
         self._staging = staging
         self.evidence = EvidenceStore(self.root / "evidence", staging=staging)

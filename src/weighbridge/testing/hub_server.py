@@ -29,7 +29,8 @@ class Faults:
     `cuts` ends the connection after so many bytes, once for each number in turn. `wrong_bytes` sends other bytes of the same
     length under the right digest. `wrong_sha256` promises a digest that the bytes do not have. `names` renames files in
     the listing. `busy` answers 503 that many times. `ignores_range` always sends from the first byte. `surplus` bytes are
-    added to every file. `hides_digests` leaves them out of the listing. `commit` is what the listing claims to be.
+    added to every file, `missing` ones are promised and never sent. `hides_digests` leaves them out of the listing. `commit`
+    is what the listing claims to be. `headers` take the place of those that belong there.
     """
 
     cuts: dict[str, list[int]] = field(default_factory=dict)
@@ -39,8 +40,10 @@ class Faults:
     busy: int = 0
     ignores_range: bool = False
     surplus: int = 0
+    missing: int = 0
     hides_digests: bool = False
     commit: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,14 +90,18 @@ class HubServer:
         """Serve until the body ends."""
         hub = self
 
-        class Hub(Answers):
+        class Faulty(Answers):
+            def reply(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+                super().reply(status, headers | hub.faults.headers, body)
+
+        class Hub(Faulty):
             def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
                 hub.asked.append(self.asked())
                 hub._answer(self)
 
             do_HEAD = do_GET  # noqa: N815  # the name is http.server's
 
-        class Content(Answers):
+        class Content(Faulty):
             def do_GET(self) -> None:  # noqa: N802  # the name is http.server's
                 hub.asked_content.append(self.asked())
                 hub._send(self, *hub._find(unquote(self.path).removeprefix("/content/")))
@@ -141,13 +148,14 @@ class HubServer:
         }
 
     def _sibling(self, path: str, data: bytes) -> dict[str, Any]:
-        sibling: dict[str, Any] = {"rfilename": self.faults.names.get(path, path), "size": len(data)}
+        size = len(data) + self.faults.missing
+        sibling: dict[str, Any] = {"rfilename": self.faults.names.get(path, path), "size": size}
         if self.faults.hides_digests:
             return sibling
         sibling["blobId"] = git_sha1(data)
         if len(data) >= self._lfs_from_bytes:
             seen = data + b"?" if path in self.faults.wrong_sha256 else data
-            sibling["lfs"] = {"sha256": hashlib.sha256(seen).hexdigest(), "size": len(data), "pointerSize": 134}
+            sibling["lfs"] = {"sha256": hashlib.sha256(seen).hexdigest(), "size": size, "pointerSize": 134}
         return sibling
 
     def _resolve(self, to: Answers, name: str, commit: str, path: str) -> None:

@@ -24,16 +24,17 @@ from weighbridge.hubs.access.hub_protocol import Endpoint, HubFile, explained, r
 from weighbridge.vocabulary import clip
 
 ATTEMPTS = 5
-"""Tries in a row that bring nothing, before a download gives up."""
+"""Replies in a row that bring a file no further than it ever was, before a download gives up."""
 
 LONGEST_WAIT_S = 60.0
 
 _RETRIED = frozenset({408, 416, 429, 500, 502, 503, 504})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-")
+_SECONDS = re.compile(r"[0-9]{1,9}\Z")
 
 
 class _AskAgainError(Exception):
-    """The server was not ready; `wait_s` is what it asked for, or 0."""
+    """The server was not ready, or its reply ended too early; `wait_s` is what it asked for, or 0."""
 
     def __init__(self, wait_s: float = 0.0) -> None:
         super().__init__()
@@ -59,12 +60,12 @@ class Download:
         """Fetch what is missing of a file; whether bytes of an earlier run were used.
 
         Raises:
-            HubError: the connection broke again and again, or the disk is full; what came is kept.
+            HubError: replies ended too early again and again, or the disk is full; what came is kept.
             HostileInputError: more bytes came than the hub promised.
         """
         place = self.place_of(file)
         place.touch(mode=0o600)
-        had = have = _length(place, file)
+        had = have = furthest = _length(place, file)
         failures = 0
         while have < file.size_bytes:
             with explained(self.endpoint, self.name, self.commit):
@@ -72,7 +73,8 @@ class Download:
                     self._stream(file, place, have)
                 except (http_library().TransportError, _AskAgainError) as problem:
                     now = _length(place, file)
-                    failures = 1 if now > have else failures + 1
+                    failures = 1 if now > furthest else failures + 1
+                    furthest = max(furthest, now)
                     if failures >= ATTEMPTS:
                         raise _gave_up(file, now) from problem
                     self.access.wait(min(getattr(problem, "wait_s", 0.0) or 2.0 ** (failures - 1), LONGEST_WAIT_S))
@@ -95,6 +97,8 @@ class Download:
             if start not in {0, have}:
                 raise _AskAgainError
             self._write(reply, file, place, start)
+        if _length(place, file) < file.size_bytes:
+            raise _AskAgainError  # the reply ended cleanly and too early: as good as a connection that broke
 
     def _refuse_other_commit(self, reply: Any, file: HubFile) -> None:
         commit = (reply.history or [reply])[0].headers.get("x-repo-commit", self.commit)
@@ -180,7 +184,7 @@ def _start_of(reply: Any, have: int) -> int:
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.isdigit() else 0.0
+    return float(text) if _SECONDS.match(text) else 0.0
 
 
 @contextlib.contextmanager
@@ -197,7 +201,7 @@ def _disk(place: Path) -> Iterator[None]:
 
 def _gave_up(file: HubFile, have: int) -> HubError:
     return HubError(
-        f"the connection broke {ATTEMPTS} times at byte {have} of {file.size_bytes} of {clip(file.path)}",
+        f"the download ended {ATTEMPTS} times at byte {have} of the {file.size_bytes} promised of {clip(file.path)}",
         subject=clip(file.path),
-        remedy="run it again: it goes on from there",
+        remedy="run it again: it goes on from there; where it always ends there, ask whoever runs the hub",
     )

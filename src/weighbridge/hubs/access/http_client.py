@@ -10,7 +10,6 @@ import ipaddress
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from weighbridge.errors import HubError
 from weighbridge.vocabulary import clip
@@ -26,6 +25,8 @@ _BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 def open_client(environment: Mapping[str, str]) -> Any:
     """A client that follows redirects (the library drops the token where they leave the host); the caller closes it.
+
+    A redirect to what is no address raises HubError: asked again, the server would say the same.
 
     Raises:
         HubError: a proxy or certificate setting cannot be used.
@@ -43,8 +44,9 @@ def open_client(environment: Mapping[str, str]) -> Any:
             follow_redirects=True,
             timeout=TIMEOUT_S,
             headers={"user-agent": "weighbridge", "accept-encoding": "identity"},
+            event_hooks={"response": [_refuse_unusable_redirect]},
         )
-    except (ValueError, ImportError, OSError) as problem:
+    except (library.InvalidURL, ValueError, ImportError, OSError) as problem:
         raise HubError(
             f"the proxy or certificate settings cannot be used: {clip(str(problem))}",
             remedy="check HTTPS_PROXY, HTTP_PROXY, NO_PROXY and SSL_CERT_FILE",
@@ -76,13 +78,39 @@ def proxies(environment: Mapping[str, str]) -> dict[str, str | None]:
     return found
 
 
+def is_address(url: Any) -> bool:
+    """Whether a URL, as text or as the library's own, can be asked: http or https, a host, and a port that exists."""
+    library = http_library()
+    try:
+        read = library.URL(url)
+        return bool(read.scheme in {"http", "https"} and read.host and (read.port or 0) < 1 << 16)
+    except (library.InvalidURL, ValueError):
+        return False
+
+
 def is_loopback(url: str) -> bool:
-    """Whether a URL means this machine, so that nobody on the way can listen."""
-    host = urlsplit(url).hostname or ""
+    """Whether an address means this machine, so that nobody on the way can listen; read as the client will read it."""
+    host: str = http_library().URL(url).host
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _refuse_unusable_redirect(reply: Any) -> None:
+    if not reply.has_redirect_location:
+        return
+    target = reply.headers["location"]
+    try:
+        can_be_asked = is_address(reply.url.join(target))
+    except (http_library().InvalidURL, ValueError):
+        can_be_asked = False
+    if not can_be_asked:
+        raise HubError(
+            f"{clip(str(reply.url))} redirects to {clip(target)!r}, which is no address that can be asked",
+            subject=clip(target),
+            remedy="check HF_ENDPOINT and the proxy: something else may have answered",
+        )
 
 
 def _exception(entry: str) -> str:

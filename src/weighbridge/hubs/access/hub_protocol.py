@@ -17,7 +17,7 @@ import msgspec
 
 from weighbridge.errors import AccessDeniedError, HostileInputError, HubError, ModelNotFoundError, UsageError
 from weighbridge.hubs.access.contract import HubAccess
-from weighbridge.hubs.access.http_client import http_library, is_loopback
+from weighbridge.hubs.access.http_client import http_library, is_address, is_loopback
 from weighbridge.registry import wire
 from weighbridge.registry.names import refuse_hostile_names
 from weighbridge.vocabulary import clip
@@ -29,6 +29,7 @@ FILE_LIMIT = 50_000
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_TOKEN = re.compile(r"[!-~]*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Endpoint:
 
         Raises:
             HubError: offline mode, or a token file that cannot be read.
-            UsageError: the endpoint is no URL, or would get a token in the clear.
+            UsageError: the endpoint or the token cannot be one, or the token would go out in the clear.
         """
         environment = access.environment
         if access.offline or environment.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
@@ -72,10 +73,15 @@ class Endpoint:
                 "the hub may not be asked: offline mode is on", remedy="unset HF_HUB_OFFLINE, or name a local folder"
             )
         url = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
-        if not re.match(r"https?://[^/\s]", url):
+        if not is_address(url):
             raise UsageError(f"HF_ENDPOINT is no URL: {clip(url)}", remedy=f"write {DEFAULT_ENDPOINT} or your mirror's")
         token = _token(environment)
-        if token and url.startswith("http://") and not is_loopback(url):
+        if not _TOKEN.match(token):
+            raise UsageError(
+                "the token of the hub holds a character that no token has",
+                remedy="copy it again into HF_TOKEN, or into the file that HF_TOKEN_PATH names",
+            )
+        if token and not url.lower().startswith("https://") and not is_loopback(url):
             raise UsageError(
                 f"the token would go to {clip(url)} unencrypted", remedy="use https in HF_ENDPOINT, or unset HF_TOKEN"
             )
@@ -220,7 +226,7 @@ def _token(environment: Mapping[str, str]) -> str:
         return ""
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError) as problem:
         raise HubError(f"the token file {clip(path)} cannot be read", remedy="check HF_TOKEN_PATH") from problem
 
 
