@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -61,3 +61,62 @@ def test_what_cannot_be_had_is_an_exception_with_words(tmp_path: Path, data_fold
     with pytest.raises(WeighbridgeError) as failure:
         weighbridge.admit(tmp_path / "nothing")
     assert failure.value.message
+
+
+def test_every_use_and_every_zone(tmp_path: Path, data_folder: Path) -> None:
+    trapped = write_trapped_model(tmp_path / "trapped")
+    search = weighbridge.UseContext(purpose="search")
+    weighbridge.admit(trapped, use=search)
+    until = datetime.now(timezone(timedelta(hours=5, minutes=30))) + timedelta(days=30)
+    waiver = weighbridge.waive(
+        "no-code-in-weights",
+        trapped,
+        by="eve",
+        reason="a drill",
+        control="sandbox",
+        until=until,
+        every_use=True,
+        use=search,
+    )
+    assert waiver.until == until
+    assert weighbridge.admit(trapped).verdict is not Verdict.REFUSE
+    assert weighbridge.path(trapped, use=weighbridge.UseContext()).is_dir()
+
+
+def test_what_cannot_be_signed_is_an_exception_with_words(model: Path, data_folder: Path) -> None:
+    weighbridge.admit(model)
+    for wrong in ({"owner": "x"}, weighbridge.UseContext(owner="\udcff")):
+        with pytest.raises(UsageError):
+            weighbridge.admit(model, use=wrong)  # type: ignore[arg-type]
+    naive = datetime.now()  # noqa: DTZ005  # what is tested
+    with pytest.raises(UsageError, match="time zone"):
+        weighbridge.waive("no-code-in-weights", model, by="eve", reason="r", until=naive)
+
+
+def test_the_house_is_kept_from_python_too(model: Path, data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no decision"):
+        weighbridge.replay()
+    weighbridge.admit(model)
+    assert weighbridge.replay()
+    [key] = weighbridge.keys()
+    assert key.signs
+    public = tmp_path / "public.pem"
+    public.write_text(key.pem)
+    assert weighbridge.verify(model, key=public).passed
+    assert weighbridge.gc(dry_run=True).files == 0
+    assert weighbridge.rebuild().entries == 1
+    assert weighbridge.verify().passed
+
+
+def test_a_policy_says_which_decision_is_meant(model: Path, data_folder: Path, tmp_path: Path) -> None:
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(
+        "name: strict\nversion: 1\nrules:\n  - {id: never, title: x, severity: high, effect: refuse, when: 'true',\n"
+        "     needs: [], message: no, remedy: none}\n"
+    )
+    assert weighbridge.admit(model).verdict is Verdict.ADMIT
+    assert weighbridge.admit(model, policy=strict).verdict is Verdict.REFUSE
+    assert weighbridge.why(model).verdict is Verdict.ADMIT
+    assert weighbridge.why(model, policy=strict).verdict is Verdict.REFUSE
+    with pytest.raises(UsageError, match="refused"):
+        weighbridge.path(model, policy=strict)
