@@ -20,7 +20,7 @@ BOUNDARIES = {
     "inspection.examine._choose": "a unit may raise anything while it looks; it becomes an ERROR finding",
     "inspection.examine._read": "a unit may raise anything while it reads; every byte is unread and it is an ERROR finding",
     "jail.child._run": "a task may raise anything in its cell; the parent gets the reason, which becomes UNKNOWN",
-    "cli.running.run": "a defect of ours must not look like a refusal; it is told as a defect, with the exit code of a broken run",
+    "cli.running._run": "a defect of ours must not look like a refusal; it is told as a defect, with the exit code of a broken run",
 }
 """Where `except Exception` may stand, and why. Everywhere else an error is caught by its name."""
 

@@ -136,7 +136,7 @@ def _bytes_unread(dossier: Dossier) -> Reason | None:
     if not sizes:
         return None
     message = f"nobody examined {sum(sizes.values())} bytes in {listed(sizes)}"
-    remedy = "Take the model without these files, or have somebody look at them and approve the decision."
+    remedy = f"Take the model without these files, or have somebody look at them and waive {BYTES_UNREAD}."
     return _reason(BYTES_UNREAD, message, remedy, _about_bytes(dossier))
 
 
