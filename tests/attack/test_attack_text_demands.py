@@ -105,6 +105,19 @@ def test_source_that_somebody_runs_unasked_is_an_open_question(name: str) -> Non
     assert worst("print()\n", "train.py") == "clean"
 
 
+def test_what_stands_under_an_escaped_name_or_far_down_a_list_is_looked_at() -> None:
+    evil = "{{ ''.__class__ }}"
+    escaped = json.dumps({"chat_template": evil}).replace("chat_template", "chat\\u005ftemplate")
+    assert worst(escaped, "tokenizer_config.json") == "blocked"
+    listed = [{"name": str(number), "template": "hi"} for number in range(64)] + [{"name": "z", "template": evil}]
+    assert worst(json.dumps({"chat_template": listed}), "tokenizer_config.json") == "open"
+
+
+def test_a_tag_that_calls_is_a_target_too() -> None:
+    assert worst("a: !apply:os.system [true]\n", "hyperparams.yaml") == "blocked"
+    assert worst("a: !new:speechbrain.nnet.CNN.Conv1d\n  kernel: 3\n", "hyperparams.yaml") == "clean"
+
+
 @pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "importlib.import_module"])
 def test_a_target_that_runs_code_is_blocked(target: str) -> None:
     assert worst(f"model:\n  _target_: {target}\n  command: true\n", "config.yaml") == "blocked"

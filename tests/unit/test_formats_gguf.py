@@ -233,3 +233,14 @@ def test_a_real_model_is_explained_to_the_last_byte() -> None:
     assert header is not None
     assert (len(header.tensors), header.parameter_count, header.architecture) == (272, 134_515_008, "llama")
     assert header.cache_bytes_per_token == 30 * 3 * (64 + 64) * 2
+
+
+@pytest.mark.parametrize("key", ["tokenizer.chat_template.{}", "tokenizer.{}" + "x" * 60_000])
+def test_more_templates_or_keys_than_any_model_has_are_not_judged(key: str) -> None:
+    text = "{{ x }}" * 30_000 if key.endswith("{}") else "y"
+    data = gguf_bytes({"general.architecture": "llama", **{key.format(number): text for number in range(100)}})
+    with source_of(data, "model.gguf") as source:
+        started = time.process_time()
+        found = FORMAT.read(source).findings
+        assert time.process_time() - started < 1
+    assert any(f.check == "gguf.limit" and f.outcome is Outcome.UNKNOWN for f in found)

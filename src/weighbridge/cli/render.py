@@ -132,7 +132,7 @@ def _write(text: str, stream: IO[str] | None, *, flush: bool = False) -> None:
     if stream is None:
         raise _lost("it is closed")
     try:
-        stream.write(text)
+        stream.write(_encodable(text, stream))
         if flush or stream is sys.stderr:
             stream.flush()
     except BrokenPipeError:
@@ -141,6 +141,12 @@ def _write(text: str, stream: IO[str] | None, *, flush: bool = False) -> None:
     except (OSError, ValueError) as problem:
         if stream is not sys.stderr:
             raise _lost(problem.strerror if isinstance(problem, OSError) else str(problem)) from problem
+
+
+def _encodable(text: str, stream: IO[str]) -> str:
+    """Text that the stream can carry: what its encoding has not is spelled out."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _lost(reason: str | None) -> OutputLostError:

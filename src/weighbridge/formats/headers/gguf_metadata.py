@@ -38,6 +38,8 @@ STRING_LIMIT_BYTES = 4 << 20
 _KEPT_ARRAY = 1024
 _KEPT_NUMBERS = 1 << 16
 _KEPT_TEXT = 1 << 16
+_KEPT_TEXTS = 1 << 22
+_TEMPLATES_LIMIT_BYTES = 8 << 20
 _FACT_LIMIT = 256
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
 _TEMPLATE = "tokenizer.chat_template"
@@ -53,6 +55,8 @@ class Metadata:
     tokenizer: list[tuple[str, str]] = field(default_factory=list)
     templates: list[tuple[str, str]] = field(default_factory=list)
     numbers_left: int = _KEPT_NUMBERS
+    text_left: int = _KEPT_TEXTS
+    template_left: int = _TEMPLATES_LIMIT_BYTES
 
     def text(self, key: str) -> str:
         """A string value, empty where there is none."""
@@ -63,7 +67,10 @@ class Metadata:
         """Whether a value is kept: long texts and more integers than any model has are only hashed and shown."""
         if isinstance(value, tuple):
             self.numbers_left -= len(value)
-        return len(value) <= _KEPT_TEXT if isinstance(value, str) else self.numbers_left >= 0
+        if isinstance(value, str) and len(value) <= _KEPT_TEXT:
+            self.text_left -= len(value)
+            return self.text_left >= 0
+        return not isinstance(value, str) and self.numbers_left >= 0
 
     def digests(self) -> tuple[Fact, ...]:
         """The tokenizer (every `tokenizer.*` pair but the chat templates, sorted by key) and each chat template's text."""
@@ -225,6 +232,9 @@ def _take_template(
         defects.add("gguf.metadata", f"the template {clip(key)!r} is too long or not text", f"byte {first}", grade=ODD)
         return
     raw = value.encode()
+    metadata.template_left -= len(raw)
+    if metadata.template_left < 0:
+        raise OverLimitError(f"chat templates of more than {_TEMPLATES_LIMIT_BYTES:,} bytes", locator=f"byte {first}")
     metadata.templates.append((name, hashlib.sha256(raw).hexdigest()))
     if found := unsafe_in_template(value):
         message = f"the template {clip(key)!r} reaches for {clip(found)}, which leads out of the sandbox"

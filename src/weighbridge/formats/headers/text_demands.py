@@ -1,7 +1,7 @@
 """What a text asks of the program that reads it: to build objects, to call a name, to leave the folder, to leave the sandbox.
 
 Sources: YAML 1.2.2 sections 5.3, 6.8.2 and 6.9.1 (tags, their directive, percent escapes) and PyYAML's constructor.py
-(`python/*`); hydra's `_target_` (hydra.cc/docs/advanced/instantiate_objects); diffusers pipelines/pipeline_loading_utils.py
+(`python/*`); hydra's `_target_` (hydra.cc/docs/advanced/instantiate_objects); hyperpyyaml's `!new:` and `!apply:`; diffusers pipelines/pipeline_loading_utils.py
 (a component is a library or a module of the repository); jinja2's sandbox documentation on attributes.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 _TAG = re.compile(rb"(?:^|(?<=[\s\[{,:?-]))!(?:<[^>\s]{1,400}>?|[^\s\[\]{},]{1,400})", re.MULTILINE)
 _PYTHON_TAG = re.compile(rb"!(?:!|<tag:yaml\.org,2002:)python/")
 _TAG_DIRECTIVE = re.compile(rb"^%TAG[ \t]", re.MULTILINE)
-_TARGET = re.compile(rb"[\"']?_target_[\"']?\s*:\s*[\"']?([A-Za-z_][\w.]{0,200})")
+_TARGET = re.compile(rb"(?:[\"']?_target_[\"']?\s*:\s*[\"']?|!(?:apply|new|name|module):)([A-Za-z_][\w.]{0,200})")
 _RUNS_CODE = frozenset(
     b"builtins code ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit".split()
 )
@@ -43,7 +43,7 @@ def renames_tags(data: bytes) -> bool:
 
 
 def find_code_targets(data: bytes) -> Iterator[tuple[int, str]]:
-    """Offset and name of every `_target_` in a module of Python that runs code or programs."""
+    """Offset and name of every `_target_`, or tag of hyperpyyaml, in a module of Python that runs code or programs."""
     for match in _TARGET.finditer(data):
         if match.group(1).partition(b".")[0] in _RUNS_CODE:
             yield match.start(1), match.group(1).decode()

@@ -26,6 +26,7 @@ JSON_LIMIT_BYTES = 40 << 20
 """Longest document parsed; the tokenizers of 2026 end below 36 MB."""
 
 _BUILD_LIMIT_BYTES = 2 << 20
+_TEMPLATES_LIMIT = 64
 _REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
 _WANTED = frozenset(
     json.dumps(key).encode()
@@ -77,7 +78,7 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
     members: dict[str, tuple[int, int]] = {}
 
     def keep(token: bytes, start: int, end: int) -> None:
-        if token in _WANTED:
+        if token in _WANTED or (b"\\" in token and json.dumps(text_of(token)).encode() in _WANTED):
             members[text_of(token)] = (start, end)
 
     result = survey(data, nonfinite=True, watch=_REMOTE_KEYS, on_member=keep)
@@ -153,9 +154,12 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
     """One template, or the list form: objects with a name and a template."""
     entries: list[tuple[str, Any]] = [("", value)] if isinstance(value, str) else []
     if isinstance(value, list):
-        entries = [(str(e.get("name", "")), e.get("template")) for e in value[:64] if isinstance(e, dict)]
+        entries = [(str(e.get("name", "")), e.get("template")) for e in value if isinstance(e, dict)]
     if isinstance(value, dict):
-        entries = list(value.items())[:64]
+        entries = list(value.items())
+    if len(entries) > _TEMPLATES_LIMIT:
+        facts.unlooked.append(f"the list of chat templates behind the first {_TEMPLATES_LIMIT}")
+        del entries[_TEMPLATES_LIMIT:]
     for name, text in entries:
         if isinstance(text, str):
             facts.digests.append(template_fact(name, text))
