@@ -32,6 +32,8 @@ TAGS = {
     "escaped": "a: !!%70ython/object/apply:os.system ['true']\n",
     "escaped twice over": "a: !!p%79thon%2Fobject/apply:os.system ['true']\n",
     "verbatim": "a: !<tag:yaml.org,2002:python/object/apply:os.system> ['true']\n",
+    "behind another line break": "---\u2028!!python/object/apply:os.system ['true']\n",
+    "behind next line": "# a\u0085!!python/object/apply:os.system ['true']\n",
     "verbatim and escaped": "a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> ['true']\n",
 }
 
@@ -48,6 +50,12 @@ def test_a_directive_that_renames_tags_leaves_the_question_open() -> None:
     assert worst("%TAG !p! tag:yaml.org,2002:pyth\n---\na: !p!on/object/apply:os.system ['true']\n", "c.yaml") == "open"
 
 
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\u0085", "\u2028"])
+def test_a_directive_behind_any_line_break_is_found(line_break: str) -> None:
+    text = f"# a{line_break}%TAG !p! tag:yaml.org,2002:python/\n---\n!p!object/apply:os.system [x]\n"
+    assert worst(text, "config.yaml") == "open"
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [
@@ -56,7 +64,7 @@ def test_a_directive_that_renames_tags_leaves_the_question_open() -> None:
         ("_target_: nemo.collections.asr.models.EncDecCTCModel\n", "model_config.yaml"),
         (json.dumps({"optimizer": {"_target_": "torch.optim.AdamW"}}), "config.json"),
         (json.dumps({"weight_map": {"w": "model-00001-of-00002.safetensors", "v": "sub/x.bin"}}), "m.index.json"),
-        (json.dumps({"_class_name": "P", "unet": ["diffusers", "UNet2DConditionModel"], "x": [None, None]}), "model_index.json"),
+        (json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": ["stable_diffusion", "S"], "x": [None, None]}), "model_index.json"),
         (json.dumps({"peft_type": "LORA", "auto_mapping": None}), "adapter_config.json"),
         (json.dumps({"auto_mapping": {"parent_library": "transformers.models.llama.modeling_llama"}}), "adapter_config.json"),
         ("{% for m in messages %}{{ m['content'] | trim }}{% endfor %}{{ '__start__' }}\n", "chat_template.jinja"),
@@ -105,6 +113,14 @@ def test_source_that_somebody_runs_unasked_is_an_open_question(name: str) -> Non
     assert worst("print()\n", "train.py") == "clean"
 
 
+def test_a_target_that_is_escaped_is_blocked_and_one_that_is_spelled_oddly_is_open() -> None:
+    assert worst('{"_t\\u0061rget_": "os.system"}', "config.json") == "blocked"
+    assert worst('{"_target_": "\\u006fs.system"}', "config.json") == "blocked"
+    assert worst('"_t\\x61rget_": os.system\n', "config.yaml") == "blocked"
+    for odd in ("&a os.system", "!!str os.system", ">-\n  os.system", "|\n  os.system"):
+        assert worst(f"_target_: {odd}\n", "config.yaml") == "open"
+
+
 def test_what_stands_under_an_escaped_name_or_far_down_a_list_is_looked_at() -> None:
     evil = "{{ ''.__class__ }}"
     escaped = json.dumps({"chat_template": evil}).replace("chat_template", "chat\\u005ftemplate")
@@ -118,7 +134,17 @@ def test_a_tag_that_calls_is_a_target_too() -> None:
     assert worst("a: !new:speechbrain.nnet.CNN.Conv1d\n  kernel: 3\n", "hyperparams.yaml") == "clean"
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "importlib.import_module"])
+TARGETS = [
+    "os.system",
+    "subprocess.run",
+    "builtins.eval",
+    "importlib.import_module",
+    "torch.os.system",
+    "enum.bltns.eval",
+]
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "pandas.read_pickle"])
 def test_a_target_that_runs_code_is_blocked(target: str) -> None:
     assert worst(f"model:\n  _target_: {target}\n  command: true\n", "config.yaml") == "blocked"
     assert worst(json.dumps({"model": {"_target_": target}}), "config.json") == "blocked"
@@ -140,7 +166,7 @@ def test_a_target_that_runs_code_is_blocked(target: str) -> None:
     ],
 )
 def test_an_index_that_leads_out_of_the_folder_is_blocked(path: str) -> None:
-    document = json.dumps({"metadata": {}, "weight_map": {"a": "model.bin", "b": path}})
+    document = json.dumps({"metadata": {}, "weight_map": {"a": "model.bin", "b:": path, "c": "model.bin"}})
     assert worst(document, "pytorch_model.bin.index.json") == "blocked"
     assert worst(document, "renamed.json") == "blocked"
 
@@ -148,6 +174,10 @@ def test_an_index_that_leads_out_of_the_folder_is_blocked(path: str) -> None:
 @pytest.mark.parametrize(
     "template",
     [
+        r"{{ cycler['\x5f\x5finit\x5f\x5f'] }}",
+        "{{ cycler['__ini'~'t__'] }}",
+        "{{ x['_'*2 ~ 'init' ~ '_'*2] }}",
+        "{{ lipsum['__globals_'+'_'] }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ cycler['__init__'] }}",
         "{{ x | attr('y') }}",

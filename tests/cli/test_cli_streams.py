@@ -102,6 +102,18 @@ def test_like_brings_everything_itself(command: Command, model: Path) -> None:
     assert command("admit", "--like", digest, "--json").document["digest"] == digest
     assert command("admit", "--like", digest, str(model)).code == 2
     assert command("admit", "--like", digest, "--purpose", "else").code == 2
+    (model / "README.md").write_text("# another\n")
+    changed = command("admit", "--like", digest)
+    assert changed.code == 2
+    assert "no longer those" in changed.err
+    assert len(command("list", "--all", "--json").document["decisions"]) == 1
+
+
+def test_a_closed_standard_error_changes_no_answer(model: Path, data_folder: Path) -> None:
+    assert shell(f"WEIGHBRIDGE_CHECKPOINTS=/proc/nope {SCRIPT} admit {model} 2>&-").returncode == 0
+    done = shell(f"{SCRIPT} admit /nowhere/at/all 2>&-")
+    assert done.returncode != 0
+    assert done.stdout == ""
 
 
 def test_an_error_of_one_of_many_names_the_line_of_the_list(command: Command, model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from weighbridge.admission.exceptions import standing_exceptions, standing_waive
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.recording import read_recorded, record
 from weighbridge.admission.staging import QUIET, Watch, label_of, stage
+from weighbridge.errors import UsageError
 from weighbridge.registry.queries import DecisionFilter, DecisionRow
 from weighbridge.vocabulary import Decision, ModelRef, Policy, UseContext
 
@@ -19,20 +20,29 @@ def admit(
     policy: Policy,
     house: Installation,
     again: bool = False,
+    expected: str = "",
     watch: Watch = QUIET,
 ) -> Decision:
     """Stage, identify, inspect, decide, record. Nothing is served before record() returns.
 
     The same model, policy, use, waivers and check versions give the decision that stands already, while it has not expired;
-    `again` weighs anew. Many callers at once, in one process or several, make one run.
+    `again` weighs anew. Many callers at once, in one process or several, make one run. `expected` is the root digest that the
+    bytes must have, where only that model is meant.
 
     Raises:
+        UsageError: the bytes are not those that were expected.
         HubError: the model could not be had.
         HostileInputError: the model was refused at the door; nothing is recorded, because it has no digest.
         LogUnavailableError: the log cannot be written, so there is no decision.
     """
     house.warm_jail()
     with stage(ref, house, watch) as (pinned, model):
+        if expected not in ("", model.root):
+            raise UsageError(
+                f"the bytes at {label_of(ref)} are no longer those that were decided on",
+                subject=f"sha256:{expected}",
+                remedy="put them back, or admit what lies there by its name",
+            )
         waivers = standing_waivers(house, subject=model.root, use=use)
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)
         with house.registry.lease(key, on_wait=lambda holder: watch("wait", holder, 0, 0)):

@@ -183,8 +183,9 @@ class Installation:
             raise SigningError(
                 "the key that signed the log of this store is neither the one in use nor trusted here",
                 subject=str(self.registry_root),
-                remedy=f"put the key back from a backup into {self.keys_folder}; where it is lost, put its public half, kept in "
-                f"{self._signers_folder}, into {self.keys_folder / 'trusted'}: then another key signs from here on",
+                remedy=f"put the key back from a backup into {self.keys_folder}; where it is lost, put its public half into "
+                f"{self.keys_folder / 'trusted'}, then another key signs from here on. {self._signers_folder} keeps public halves: "
+                "trust one only after comparing it with what `weighbridge keys` printed or a copy of a checkpoint elsewhere",
             ) from problem
 
     def verifying_keys(self) -> tuple[VerifyingKey, ...]:

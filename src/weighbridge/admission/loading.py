@@ -46,7 +46,7 @@ def open_path(house: Installation, known: Recalled, *, policy: Policy | None = N
             return Allowed(
                 path=None,
                 reason=f"{entry.path} is not kept as it was weighed",
-                remedy=f"weighbridge admit --again {quote(known.reference)}",
+                remedy=f"weighbridge admit --again --like {known.digest[:16]}",
             )
     folder = house.settings.home / "models" / decision.subject
     if not _holds(folder, manifest, blobs):

@@ -51,13 +51,13 @@ def command(  # one argument an option
     """
     if like is not None and (reference or listing or policy_file or use != UseContext()):
         raise UsageError("--like brings its own model, use and policy", subject=like)
-    references = _references(reference, listing) if like is None else []
+    references, expected = _references(reference, listing) if like is None else [], ""
     with session.installation(writable=True) as house:
         policy = house.policy(policy_file)
         if like is not None:
-            references, use, policy = _asked_before(house, like)
+            references, use, policy, expected = _asked_before(house, like)
         if listing is None:
-            decision = _admit(references[0], session, house, use=use, policy=policy, again=again)
+            decision = _admit(references[0], session, house, use=use, policy=policy, again=again, expected=expected)
             if session.as_json:
                 render.document("admission", {**_told(decision, references[0]), "warnings": list(house.warnings)})
             else:
@@ -71,13 +71,13 @@ def command(  # one argument an option
     return next(code for code in _WORST if code in codes)
 
 
-def _asked_before(house: Installation, digest: str) -> tuple[list[str], UseContext, Policy]:
-    """Model, use and policy of an earlier decision."""
+def _asked_before(house: Installation, digest: str) -> tuple[list[str], UseContext, Policy, str]:
+    """Reference, use, policy and subject of an earlier decision."""
     from weighbridge.admission.recall import read_grounds, recall
 
     known = recall(house, digest)
     grounds = read_grounds(house, known.decision)
-    return [known.reference], grounds.use, grounds.policy
+    return [known.reference], grounds.use, grounds.policy, known.decision.subject
 
 
 def _references(reference: str | None, listing: Path | None) -> list[str]:
@@ -96,14 +96,22 @@ def _references(reference: str | None, listing: Path | None) -> list[str]:
 
 
 def _admit(
-    text: str, session: Session, house: Installation, *, use: UseContext, policy: Policy, again: bool
+    text: str,
+    session: Session,
+    house: Installation,
+    *,
+    use: UseContext,
+    policy: Policy,
+    again: bool,
+    expected: str = "",
 ) -> Decision:
     from weighbridge.admission.admit import admit
     from weighbridge.hubs.access.references import parse_reference
 
     progress = render.Progress(quiet=session.as_json)
     try:
-        return admit(parse_reference(text), use=use, policy=policy, house=house, again=again, watch=progress)
+        ref = parse_reference(text)
+        return admit(ref, use=use, policy=policy, house=house, again=again, expected=expected, watch=progress)
     finally:
         progress.end()
 

@@ -49,9 +49,9 @@ def escape(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def rows(lines: Iterable[Row], *, stream: IO[str] | None = None) -> None:
+def rows(lines: Iterable[Row], *, on_stderr: bool = False) -> None:
     """Print rows in two columns."""
-    out = stream or sys.stdout
+    out = sys.stderr if on_stderr else sys.stdout
     styled = _wants_colour(out)
     kept = list(lines)
     width = max((len(line.label) for line in kept), default=0)
@@ -100,7 +100,7 @@ def error(problem: WeighbridgeError, *, as_json: bool) -> None:
         lines.append(row("where", problem.subject))
     if problem.remedy:
         lines.append(row("try", problem.remedy))
-    rows(lines, stream=sys.stderr)
+    rows(lines, on_stderr=True)
 
 
 def error_body(problem: WeighbridgeError) -> dict[str, str]:
@@ -121,7 +121,17 @@ def finish() -> None:
 
 def silence() -> None:
     """Let nothing more go to standard output, the interpreter's last words neither."""
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # as long as the process
+    sys.stdout = _nowhere()
+
+
+def require_stderr() -> None:
+    """Have a standard error, also where it was closed: then nothing else, such as a file of the store, gets its descriptor."""
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> IO[str]:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _write(text: str, stream: IO[str] | None, *, flush: bool = False) -> None:

@@ -93,6 +93,7 @@ def cli_command(**settings: Any) -> Callable[[Callable[..., Exit]], click.Comman
 
 def run(group: click.Group, arguments: Sequence[str]) -> int:
     """Run the command line and give its exit code; every error leaves as words on standard error."""
+    render.require_stderr()
     try:
         code = _run(group, arguments)
         render.finish()

@@ -26,13 +26,13 @@ def _sniff(source: Source) -> Match:
         return Match.NO
     if seen.first == "PROTO":
         return _sniff_magic(source, seen)
-    if seen.acts:
+    if seen.acts and (seen.is_known or seen.is_stopped):
         return Match.CERTAIN
     if seen.is_limit or (seen.names and seen.is_stopped):
         return Match.LIKELY
     has_suffix = PurePosixPath(source.path).suffix.lower() in _SUFFIXES
     is_some = seen.opcodes > _FEW and (seen.is_stopped or seen.opcodes > 16)
-    # A word list may begin as an import does, which then comes to nothing: only the name tells it from a broken pickle.
+    # A word list may begin as imports of unknown modules do, which then come to nothing: its name tells it from a broken pickle.
     return Match.LIKELY if has_suffix and (is_some or seen.names) else Match.NO
 
 

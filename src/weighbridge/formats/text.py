@@ -17,6 +17,7 @@ from weighbridge.formats.headers.tables import RUN_BY
 from weighbridge.formats.headers.text_demands import (
     find_code_targets,
     find_python_tags,
+    has_odd_target,
     renames_tags,
     unsafe_in_template,
 )
@@ -174,7 +175,7 @@ class _Reader:
         """Turn what a document says into findings and digests."""
         self.digests += facts.digests
         for offset, key in facts.remote:
-            message = f"{key} asks a loader to run the repository's own Python, which this release does not analyse"
+            message = f"{key} asks a loader to import code that is not of the libraries known here, which this release does not analyse"
             place = f"byte {self.scan.bom_bytes + offset}"
             excerpt = data[offset : offset + 120]
             self.defects.add("text.remote-code", message, place, grade=UNJUDGED, excerpt=excerpt)
@@ -218,8 +219,11 @@ class _Reader:
             message = "a directive renames the tags of this YAML, so that nobody knows what they ask for"
             self.defects.add("text.yaml", message, grade=UNJUDGED)
         for offset, name in islice(find_code_targets(data), EVIDENCE_LIMIT):
-            message = f"a target asks a loader to call {name}"
+            message = f"a target asks a loader to call {clip(name)}"
             self.defects.add("text.remote-code", message, f"byte {start + offset}", excerpt=name)
+        if has_odd_target(data):
+            message = "a target is spelled so that nobody knows what it asks a loader to call"
+            self.defects.add("text.remote-code", message, grade=UNJUDGED)
 
     def look_at_yaml(self) -> None:
         """Aliases that multiply. YAML is not loaded."""

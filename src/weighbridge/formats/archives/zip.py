@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
@@ -136,8 +137,11 @@ def is_archive(source: Source) -> bool:
     """
     place = _find_end(source, Archive())
     *_, size, offset, _comment = _END.unpack(source.read_at(place, _END.size))
-    end, _, size, offset = _read_end64(source, place, Archive()) or (place, 0, size, offset)
-    starts = {start for start in (end - size, offset) if 0 <= start <= source.size_bytes - 4}
+    places = {place - size, offset}
+    with suppress(MalformedArtifactError):  # not every reader looks at it
+        if wide := _read_end64(source, place, Archive()):
+            places |= {wide[0] - wide[2], wide[3]}
+    starts = [start for start in places if 0 <= start <= source.size_bytes - 4]
     return any(source.read_at(start, 4) == b"PK\x01\x02" for start in starts)
 
 

@@ -63,5 +63,8 @@ TEXT_SUFFIXES: dict[str, str] = _TEXT["suffixes"]
 RUN_BY: dict[str, str] = _TEXT["run_by"]
 """Who runs a source file without being asked, by its full name in lower case."""
 
+KNOWN_LIBRARIES: frozenset[str] = frozenset(_TEXT["libraries"]["known"])
+"""Names that a loader imports from packages that are known here."""
+
 BINARY_SUFFIXES: frozenset[str] = frozenset(_TEXT["binary"]["suffixes"])
 """Suffixes, in lower case, of files that no loader reads as text."""

@@ -13,46 +13,77 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from weighbridge.formats.headers.tables import KNOWN_LIBRARIES
+
 _TAG = re.compile(rb"(?:^|(?<=[\s\[{,:?-]))!(?:<[^>\s]{1,400}>?|[^\s\[\]{},]{1,400})", re.MULTILINE)
 _PYTHON_TAG = re.compile(rb"!(?:!|<tag:yaml\.org,2002:)python/")
 _TAG_DIRECTIVE = re.compile(rb"^%TAG[ \t]", re.MULTILINE)
 _TARGET = re.compile(rb"(?:[\"']?_target_[\"']?\s*:\s*[\"']?|!(?:apply|new|name|module):)([A-Za-z_][\w.]{0,200})")
 _RUNS_CODE = frozenset(
-    b"builtins code ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit".split()
+    b"bltns builtins ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit"
+    b" eval exec system popen spawn compile __import__ import_module run_path run_module read_pickle loads".split()
 )
+"""Parts of a dotted name, wherever they stand in it: modules that run code or programs, and functions that do."""
+_ESCAPE = re.compile(rb"\\(?:u00|x)([2-7][0-9a-fA-F])")
+_ODD_TARGET = re.compile(rb"_target_[\"']?\s*:\s*(?![\"']?[A-Za-z_][\w.]*[\"']?\s*(?:[,}#\n]|\Z))(?=\S)")
+_LINE_BREAKS = ((b"\xc2\x85", b" \n"), (b"\xe2\x80\xa8", b"  \n"), (b"\xe2\x80\xa9", b"  \n"), (b"\r", b"\n"))
+"""What YAML 1.1 takes for the end of a line (section 4.2), and lines of the same length."""
+_LITERALS_JOINED = re.compile(r"[\"']\s*[~+]\s*[\"']")
+_TEMPLATE_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([0-7]{3}))")
 _UNSAFE_TEMPLATE = re.compile(
     r"__(?:base|bases|builtins|class|closure|code|dict|func|getattribute|globals|import|init|loader|mro|reduce|reduce_ex|self|spec"
-    r"|subclasses)__|\|\s*attr\b"
-)
-_KNOWN_LIBRARIES = frozenset(
-    ("diffusers", "transformers", "onnxruntime", "onnxruntime.training", "optimum", "peft", "k_diffusion", "flax")
+    r"|subclasses)__|\|\s*attr\b|[\"']_+[\"']\s*[*~+|]"
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def find_python_tags(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Offset and text of every YAML tag that makes an unsafe loader build a Python object, however it is escaped."""
-    for match in _TAG.finditer(data):
+    for match in _TAG.finditer(_in_lines(data)):
         if _PYTHON_TAG.match(unquote_to_bytes(match.group())):
             yield match.start(), match.group()
 
 
 def renames_tags(data: bytes) -> bool:
     """Whether a YAML text has a directive by which any tag may stand for any other."""
-    return _TAG_DIRECTIVE.search(data) is not None
+    return _TAG_DIRECTIVE.search(_in_lines(data)) is not None
 
 
 def find_code_targets(data: bytes) -> Iterator[tuple[int, str]]:
-    """Offset and name of every `_target_`, or tag of hyperpyyaml, in a module of Python that runs code or programs."""
+    """Offset and name of every `_target_`, or tag of hyperpyyaml, whose dotted name has a part that runs code or programs.
+
+    Where the text has escapes, names are looked for behind them too; their offset is that of the first escape.
+    """
     for match in _TARGET.finditer(data):
-        if match.group(1).partition(b".")[0] in _RUNS_CODE:
+        if not _RUNS_CODE.isdisjoint(match.group(1).split(b".")):
             yield match.start(1), match.group(1).decode()
+    first = _ESCAPE.search(data)
+    if first is not None:
+        plain = _ESCAPE.sub(lambda match: bytes.fromhex(match.group(1).decode()), data)
+        yield from ((first.start(), name) for _, name in find_code_targets(plain))
+
+
+def has_odd_target(data: bytes) -> bool:
+    """Whether a `_target_` is spelled as more than a plain name, so that only a YAML reader would know what it is."""
+    return _ODD_TARGET.search(data) is not None
+
+
+def _in_lines(data: bytes) -> bytes:
+    for line_break, replacement in _LINE_BREAKS:
+        data = data.replace(line_break, replacement)
+    return data
 
 
 def unsafe_in_template(text: str) -> str:
     """The first thing in a template that no conversation needs and every escape from a sandbox does; empty where there is none."""
-    found = _UNSAFE_TEMPLATE.search(text)
+    spelled = _LITERALS_JOINED.sub("", _TEMPLATE_ESCAPE.sub(_character, text))
+    found = _UNSAFE_TEMPLATE.search(text) or _UNSAFE_TEMPLATE.search(spelled)
     return found.group() if found else ""
+
+
+def _character(escape: re.Match[str]) -> str:
+    two, four, octal = escape.groups()
+    return chr(int(octal, 8) if octal else int(two or four, 16))
 
 
 def leaves_folder(path: str) -> bool:
@@ -66,7 +97,7 @@ def foreign_components(pipeline: Any) -> Iterator[str]:
     """The parts of a diffusers pipeline whose code is a module of the repository, as `unet: my_unet`."""
     for name, part in pipeline.items() if isinstance(pipeline, dict) else ():
         library = part[0] if isinstance(part, list) and part else None
-        if isinstance(library, str) and library not in _KNOWN_LIBRARIES:
+        if isinstance(library, str) and library not in KNOWN_LIBRARIES:
             yield f"{name}: {library}"
 
 
@@ -74,4 +105,4 @@ def foreign_parent(adapter: Any) -> str:
     """The library that an adapter's `auto_mapping` has a loader import, where it is not one of Hugging Face's own."""
     mapping = adapter.get("auto_mapping") if isinstance(adapter, dict) else None
     parent = mapping.get("parent_library") if isinstance(mapping, dict) else None
-    return parent if isinstance(parent, str) and parent.partition(".")[0] not in _KNOWN_LIBRARIES else ""
+    return parent if isinstance(parent, str) and parent.partition(".")[0] not in KNOWN_LIBRARIES else ""

@@ -42,7 +42,7 @@ _WANTED = frozenset(
     )
 )
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
-_TEXT_VALUE = re.compile(rb":\s*+(\"(?:[^\"\\]|\\.)*+\")")
+_TEXT = re.compile(rb"(\"(?:[^\"\\]|\\.)*+\")(\s*+:)?", re.DOTALL)
 _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
 
 
@@ -188,8 +188,9 @@ def _take_adapter(adapter: Any, facts: JsonFacts) -> None:
 def _take_shards(data: bytes, start: int, end: int, facts: JsonFacts) -> None:
     """Where an index of shards leads: the value of a tensor's name is a file of the folder."""
     seen: dict[bytes, int] = {}
-    for match in _TEXT_VALUE.finditer(data, start, end):
-        seen.setdefault(match.group(1), match.start(1))
+    for match in _TEXT.finditer(data, start, end):
+        if not match.group(2):  # a value, not a key
+            seen.setdefault(match.group(1), match.start(1))
     outside = ((offset, text_of(token)) for token, offset in seen.items())
     facts.outside += [(offset, path) for offset, path in outside if leaves_folder(path)]
 

@@ -20,6 +20,8 @@ from weighbridge.vocabulary import Severity, SpanKind
 
 STREAM_LIMIT = 10_000
 _NESTED_LIMIT = 16
+_GLANCE_OPCODES = 100_000
+"""Opcodes without PROTO that are followed to find out whether they do anything."""
 _JOBLIB_WRAPPERS = ("NumpyArrayWrapper", "NDArrayWrapper")
 
 
@@ -174,8 +176,9 @@ class Glance:
     """A look at what a file would do if it were loaded as a pickle, for sniffing.
 
     `opcodes` that were followed; `is_stopped` where the first stream came to its STOP; `is_limit` where the look
-    ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals). `is_legacy`: the first
-    value is the magic number of torch checkpoints before 1.6, however it is spelled.
+    ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals). `is_known`: one of the names
+    lies in a module that is known here, so that a loader gets past importing it. `is_legacy`: the first value is the magic number
+    of torch checkpoints before 1.6, however it is spelled.
     """
 
     opcodes: int
@@ -184,6 +187,7 @@ class Glance:
     is_legacy: bool
     names: int
     acts: int
+    is_known: bool
     first: str
 
 
@@ -194,7 +198,7 @@ def glance(source: Source) -> Glance:
     """
     head = source.head(1)
     first = NAMES[head[0]] if head else ""
-    opcode_limit = 64 if first == "PROTO" else 4_000
+    opcode_limit = 64 if first == "PROTO" else _GLANCE_OPCODES
     report = Report(source.path)
     judge = Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None)
     values: list[Value] = []
@@ -219,6 +223,7 @@ def glance(source: Source) -> Glance:
         is_limit=is_limit,
         is_legacy=value.__class__ is int and value == LEGACY_MAGIC,
         names=names,
+        is_known=any(g.reason or g.entry or danger_list().is_standard(g.module) for g in report.globals.values()),
         acts=made + (report.unsafe_events if names else 0),
         first=first,
     )
