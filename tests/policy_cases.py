@@ -67,7 +67,13 @@ def artifact(path: str = "model.safetensors", size: int = 1000, unexplained: int
     return Artifact(path=path, size_bytes=size, sha256="b" * 64, format="safetensors", account=account)
 
 
-CLEAN = Dossier(subject=SUBJECT, artifacts=(artifact(),), findings=tuple(finding(check) for check in REQUIRED))
+def answered(*files: Artifact) -> Dossier:
+    """These files, with what inspection says of each and of all of them."""
+    said = [finding(check, path=file.path) for file in files for check in REQUIRED]
+    return Dossier(subject=SUBJECT, artifacts=files, findings=(*said, finding("inspection.examined")))
+
+
+CLEAN = answered(artifact())
 
 
 def judged(dossier: Dossier, policy: Policy, use: UseContext = ANY_USE, **changed) -> Judgement:
@@ -132,13 +138,13 @@ headers = st.builds(
 
 
 @st.composite
-def dossiers(draw) -> Dossier:
-    base = CLEAN.findings if draw(st.booleans()) else ()
+def dossiers(draw, *, is_whole: bool = False) -> Dossier:
+    """Any dossier, or, with `is_whole`, any in which every file has the answers of inspection."""
+    files = draw(st.lists(artifacts, max_size=2, unique_by=lambda file: file.path)) or CLEAN.artifacts
+    base = answered(*files).findings if is_whole or draw(st.booleans()) else ()
     return Dossier(
         subject=SUBJECT,
-        artifacts=tuple(
-            draw(st.lists(artifacts, max_size=2)) or CLEAN.artifacts if draw(st.booleans()) else CLEAN.artifacts
-        ),
+        artifacts=tuple(files if draw(st.booleans()) else CLEAN.artifacts) if not is_whole else tuple(files),
         headers=tuple(draw(st.lists(headers, max_size=1))),
         findings=(*base, *draw(st.lists(findings, max_size=5))),
         unread=draw(st.sampled_from([(), (), (Unread(path="x.png", size_bytes=3, reason="no reader"),)])),

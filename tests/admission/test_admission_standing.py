@@ -16,7 +16,7 @@ from weighbridge.admission.loading import open_path
 from weighbridge.admission.recall import Which, recall, recall_all
 from weighbridge.admission.replaying import replay
 from weighbridge.cli.demo import write_trapped_model
-from weighbridge.errors import UsageError
+from weighbridge.errors import RegistryError, UsageError
 from weighbridge.testing.hub_server import HubServer
 from weighbridge.testing.models import tiny_gguf, tiny_safetensors
 from weighbridge.vocabulary import Decision, ModelRef, UseContext, Verdict
@@ -133,6 +133,76 @@ def test_what_nobody_can_waive_is_not_signed(house_on: Open, odd: Path, law: str
         with pytest.raises(UsageError):
             waive(house, recall(house, str(odd)), asked)
         assert house.registry.query_waivers() == ()
+
+
+@pytest.mark.parametrize("control", ["", "  "])
+def test_a_waiver_of_what_refuses_says_what_is_done_instead(house_on: Open, trapped: Path, control: str) -> None:
+    def asked(rule: str) -> Exemption:
+        until = NOON + timedelta(days=9)
+        return Exemption(rule=rule, reason="x", control=control, by="eve", until=until, every_use=True)
+
+    with house_on() as house:
+        decide(house, trapped)
+        with pytest.raises(UsageError, match="no-code-in-weights refuses") as failure:
+            waive(house, recall(house, str(trapped)), asked("no-code-in-weights"))
+        assert "--control" in failure.value.remedy
+        assert house.registry.query_waivers() == ()
+        waive(house, recall(house, str(trapped)), asked("every-file-read"))
+        waive(house, recall(house, str(trapped)), asked("law.bytes-unread"))
+
+
+def test_a_decision_of_the_future_does_not_stand(house_on: Open, tmp_path: Path, odd: Path) -> None:
+    """The clock was set back: what it says cannot be told from a decision that has ended."""
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(tiny_safetensors())
+    with house_on(10) as house:
+        ahead = decide(house, model)
+        decide(house, odd)
+        referred = recall(house, str(odd))
+        approved = approve(house, referred, by="bob", reason="a picture")
+    with house_on(10) as house:
+        assert open_path(house, recall(house, str(model))).path
+    with house_on(9) as house:
+        allowed = open_path(house, recall(house, str(model)))
+        assert allowed.path is None
+        assert allowed.reason == "the admission is of 2026-12-01 12:00:00 UTC, later than it is by this clock"
+        assert decide(house, odd).verdict is Verdict.REFER, "an approval of the future lifts nothing"
+        again = decide(house, model)
+        assert again.decided_at < ahead.decided_at
+        assert open_path(house, recall(house, str(model))).path
+    with house_on(11) as house:
+        assert decide(house, model) == again
+        assert decide(house, odd) != approved
+        assert all(replay(house, known).is_equal for known in recall_all(house, superseded=True))
+
+
+def test_a_decision_of_the_future_is_not_approved(house_on: Open, odd: Path) -> None:
+    with house_on(10) as house:
+        decide(house, odd)
+    with house_on(9) as house, pytest.raises(UsageError, match="later than it is by this clock"):
+        approve(house, recall(house, str(odd)), by="bob", reason="a picture")
+
+
+def test_a_digest_that_nothing_has_and_a_store_that_cannot_be_read_are_told_apart(house_on: Open, odd: Path) -> None:
+    with house_on() as house:
+        decide(house, odd)
+        with pytest.raises(UsageError, match="no digest begins with ffff"):
+            recall(house, "ffff")
+    [index] = (house.settings.home / "registry").glob("*.sqlite*")
+    index.write_bytes(b"no database" * 500)
+    with house_on() as house, pytest.raises(RegistryError):
+        recall(house, "ffff")
+
+
+def test_an_at_sign_in_a_path_is_no_revision(house_on: Open, tmp_path: Path) -> None:
+    other = tmp_path / "model@v2"
+    other.mkdir()
+    (other / "model.safetensors").write_bytes(tiny_safetensors())
+    with house_on() as house:
+        decide(house, other)
+        assert recall(house, str(other)).decision.verdict is Verdict.ADMIT
+        with pytest.raises(UsageError, match="nothing was decided"):
+            recall(house, str(tmp_path / "model"))
 
 
 def test_a_path_follows_the_policy_in_force(house_on: Open, odd: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from weighbridge.vocabulary import (
     UseContext,
     Verdict,
 )
+from weighbridge.vocabulary import Evidence as Place
 
 DEFAULT = default_policy()
 
@@ -40,15 +41,40 @@ def _with(dossier: Dossier, *added) -> Dossier:
 
 
 @settings(max_examples=120)
-@given(cases.dossiers(), cases.failures, cases.waivers(), cases.approvals)
+@given(cases.dossiers(is_whole=True), cases.failures, cases.waivers(), cases.approvals)
 def test_a_failure_never_makes_the_default_policy_kinder(dossier, added, waivers, approvals):
     before = judged(dossier, DEFAULT, waivers=waivers, approvals=approvals)
     after = judged(_with(dossier, added), DEFAULT, waivers=waivers, approvals=approvals)
     assert after.verdict.rank >= before.verdict.rank
 
 
+@settings(max_examples=120)
+@given(cases.dossiers(), cases.failures)
+def test_where_nobody_let_anything_through_a_failure_never_helps_an_unfinished_dossier(dossier, added):
+    before, after = judged(dossier, DEFAULT), judged(_with(dossier, added), DEFAULT)
+    assert after.verdict.rank >= before.verdict.rank
+
+
+@settings(max_examples=120)
+@given(cases.dossiers(is_whole=True), cases.policies(), cases.uses, cases.waivers(), cases.approvals, st.data())
+def test_a_file_that_lost_an_answer_is_never_admitted(dossier, policy, use, waivers, approvals, data):
+    file = data.draw(st.sampled_from([a.path for a in dossier.artifacts if not a.account.unread_bytes] or [""]))
+    check = data.draw(st.sampled_from(cases.REQUIRED))
+    assume(file)
+    kept = tuple(f for f in dossier.findings if f.check != check or f.evidence[:1] != (Place(artifact=file),))
+    judgement = judged(replace(dossier, findings=kept), policy, use, waivers=waivers, approvals=approvals)
+    assert judgement.verdict.rank >= Verdict.REFER.rank
+
+
 @settings(max_examples=250)
-@given(cases.dossiers(), cases.failures, cases.policies(is_monotone=True), cases.uses, cases.facts, cases.approvals)
+@given(
+    cases.dossiers(is_whole=True),
+    cases.failures,
+    cases.policies(is_monotone=True),
+    cases.uses,
+    cases.facts,
+    cases.approvals,
+)
 def test_a_failure_never_makes_a_policy_that_looks_for_failures_kinder(dossier, added, policy, use, facts, approvals):
     before = judged(dossier, policy, use, facts=facts, approvals=approvals)
     after = judged(_with(dossier, added), policy, use, facts=facts, approvals=approvals)
@@ -56,7 +82,7 @@ def test_a_failure_never_makes_a_policy_that_looks_for_failures_kinder(dossier, 
 
 
 @settings(max_examples=250)
-@given(cases.dossiers(), cases.policies(), cases.uses, cases.facts, cases.waivers(), cases.approvals)
+@given(cases.dossiers(is_whole=True), cases.policies(), cases.uses, cases.facts, cases.waivers(), cases.approvals)
 def test_no_policy_is_kinder_for_the_failures_that_were_found(dossier, policy, use, facts, waivers, approvals):
     bare = replace(dossier, findings=tuple(f for f in dossier.findings if f.outcome is not Outcome.FAIL))
     given_to_both = {"facts": facts, "waivers": waivers, "approvals": approvals}
@@ -268,11 +294,12 @@ PADDING = 50_000
 
 
 def _padded(dossier: Dossier, count: int = PADDING) -> Dossier:
-    """With clean files, and what the checks that passed already say of them."""
+    """With clean files that have their answers, and what the checks that passed say already, of each of them."""
+    more = cases.answered(*(cases.artifact(f"notes/{n:06}.txt", size=1) for n in range(count)))
     passed = [finding for finding in dossier.findings if finding.outcome is Outcome.PASS]
-    said = [replace(passed[n % len(passed)], message=f"of {n}") for n in range(count)] if passed else []
-    files = [replace(cases.artifact(f"notes/{n:06}.txt", size=1), format="safetensors") for n in range(count)]
-    return replace(dossier, artifacts=(*dossier.artifacts, *files), findings=(*dossier.findings, *said))
+    said = [replace(passed[n % len(passed)], message=f"of {n}") for n in range(count)]
+    findings = (*dossier.findings, *more.findings, *said)
+    return replace(dossier, artifacts=(*dossier.artifacts, *more.artifacts), findings=findings)
 
 
 def _does_not_count(policy: Policy) -> bool:
@@ -280,7 +307,7 @@ def _does_not_count(policy: Policy) -> bool:
 
 
 @settings(max_examples=60)
-@given(cases.dossiers(), cases.policies(), cases.uses, cases.waivers(), cases.approvals)
+@given(cases.dossiers(is_whole=True), cases.policies(), cases.uses, cases.waivers(), cases.approvals)
 def test_clean_files_and_passed_checks_never_change_a_verdict(dossier, policy, use, waivers, approvals):
     given_to_both = {"waivers": waivers, "approvals": approvals}
     for judging in [DEFAULT, *([policy] if _does_not_count(policy) else [])]:
@@ -317,7 +344,12 @@ def test_fifty_thousand_failures_never_lift_a_refusal(outcome):
 
 
 @settings(max_examples=40)
-@given(cases.dossiers(), st.lists(cases.failures, min_size=1, max_size=5), cases.policies(is_monotone=True), cases.uses)
+@given(
+    cases.dossiers(is_whole=True),
+    st.lists(cases.failures, min_size=1, max_size=5),
+    cases.policies(is_monotone=True),
+    cases.uses,
+)
 def test_many_failures_never_make_a_policy_kinder(dossier, added, policy, use):
     many = [replace(added[n % len(added)], message=f"{n}") for n in range(500)]
     assert judged(_with(dossier, *many), policy, use).verdict.rank >= judged(dossier, policy, use).verdict.rank

@@ -29,7 +29,7 @@ rules:
         findings: [{check: code.on-load, outcome: pass}]
 """
 
-DEFAULT_1 = "0604d92abd44034aabb1d7d9e8cecc1f8e91e2bb12794958623b598ec6d3ce70"
+DEFAULT_1 = "502460d1658d96c4189ecbea1da476281bf53b0761e05f6185bd3d70885430d9"
 
 
 def _load(text: str):

@@ -13,6 +13,7 @@ from tests.policy_cases import (
     NOW,
     REQUIRED,
     SUBJECT,
+    answered,
     artifact,
     failure,
     finding,
@@ -220,21 +221,61 @@ def test_nothing_examined_is_never_admitted():
         assert judgement.reasons[0].rule == "law.nothing-examined"
 
 
+LAX = policy_of(rule("lax", "false"))
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, LAX])
 @pytest.mark.parametrize("silent", REQUIRED)
-def test_an_answer_for_one_file_is_none_for_another(silent):
-    files = (artifact(), artifact("config.json"))
-    spoken = [finding(check, path=file.path) for check in REQUIRED for file in files]
-    whole = replace(CLEAN, artifacts=files, findings=(*CLEAN.findings, *spoken))
-    assert judged(whole, DEFAULT).verdict is Verdict.ADMIT
-    less = tuple(f for f in whole.findings if not (f.check == silent and f.evidence[:1] == spoken[0].evidence))
-    judgement = judged(replace(whole, findings=less), DEFAULT, approvals=APPROVED)
+def test_an_answer_for_one_file_is_none_for_another(silent, policy):
+    whole = answered(artifact(), artifact("config.json"))
+    assert judged(whole, policy).verdict is Verdict.ADMIT
+    kept = tuple(f for f in whole.findings if f != finding(silent, path="config.json"))
+    given = {"approvals": APPROVED, "waivers": {"1": waiver("law.file-not-examined")}}
+    judgement = judged(replace(whole, findings=kept), policy, **given)
     assert judgement.verdict is Verdict.REFER
-    assert _reason(judgement, "law.file-not-examined").message == f"nothing answers {silent} for {files[0].path}"
+    assert [reason.message for reason in judgement.reasons] == [f"nothing answers {silent} for config.json"]
 
 
-def test_a_member_of_an_archive_answers_for_its_file():
-    spoken = [finding(check, path="model.safetensors!data.pkl") for check in REQUIRED]
-    assert judged(replace(CLEAN, findings=(*CLEAN.findings, *spoken)), DEFAULT).verdict is Verdict.ADMIT
+@pytest.mark.parametrize("silent", REQUIRED)
+def test_what_no_file_answers_is_asked_under_every_policy(silent):
+    """A policy that needs nothing is no reason to do without."""
+    kept = tuple(f for f in CLEAN.findings if f.check != silent)
+    judgement = judged(replace(CLEAN, findings=kept), LAX, approvals=APPROVED)
+    assert judgement.verdict is Verdict.REFER
+    assert _reason(judgement, "law.file-not-examined").message == f"nothing answers {silent} for model.safetensors"
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, LAX])
+def test_that_every_file_was_examined_has_to_be_said(policy):
+    kept = tuple(f for f in CLEAN.findings if f.check != "inspection.examined")
+    judgement = judged(replace(CLEAN, findings=kept), policy, approvals=APPROVED)
+    assert judgement.verdict is Verdict.REFER
+    assert [reason.message for reason in judgement.reasons] == ["nothing says whether every file was examined"]
+
+
+def test_a_file_without_bytes_or_with_unread_ones_needs_no_answers_of_its_own():
+    """Nothing can be said of the first; the second has a law of its own, which a person may lift."""
+    files = (*CLEAN.artifacts, artifact("empty.txt", size=0))
+    assert judged(replace(CLEAN, artifacts=files), DEFAULT).verdict is Verdict.ADMIT
+    judgement = judged(replace(CLEAN, artifacts=(*files, artifact("logo.png", unread=5))), DEFAULT)
+    assert [reason.rule for reason in judgement.reasons] == ["law.bytes-unread"]
+
+
+def test_a_member_of_an_archive_answers_for_its_file_and_a_file_of_such_a_name_does_not():
+    for_member = replace(CLEAN, findings=answered(artifact("model.safetensors!data.pkl")).findings)
+    assert judged(for_member, DEFAULT).verdict is Verdict.ADMIT
+    files = (artifact(), artifact("model.safetensors!data.pkl"))
+    judgement = judged(replace(for_member, artifacts=files), DEFAULT, approvals=APPROVED)
+    assert _reason(judgement, "law.file-not-examined").message.endswith(" for model.safetensors")
+
+
+def test_a_failure_answers_for_its_file_where_it_is_grave():
+    kept = tuple(f for f in CLEAN.findings if f.check != "code.on-load")
+    waived = {"waivers": {"1": waiver("no-code-in-weights")}, "approvals": APPROVED}
+    for severity, verdict in ((Severity.LOW, Verdict.REFER), (Severity.HIGH, Verdict.ADMIT_WITH_CONDITIONS)):
+        found = replace(CLEAN, findings=(*kept, failure("code.on-load", severity, "model.safetensors")))
+        assert judged(found, DEFAULT, **waived).verdict is verdict
+        assert judged(found, LAX).verdict is Verdict.REFER
 
 
 def test_what_nobody_said_is_undetermined():
@@ -272,7 +313,7 @@ def test_a_condition_that_is_not_a_boolean_is_undetermined():
 )
 @pytest.mark.parametrize("effect", [Effect.REFUSE, Effect.REFER])
 def test_a_condition_that_cannot_be_worked_out_can_be_neither_waived_nor_approved(when, words, effect):
-    large = replace(CLEAN, artifacts=tuple(artifact(f"{n}") for n in range(200)))
+    large = answered(*(artifact(f"{n}") for n in range(200)))
     use = UseContext(purpose="Key not found in map ((", users=0)
     lifting = {"waivers": {"1": waiver("odd")}, "approvals": APPROVED}
     judgement = judged(large, policy_of(rule("odd", when, effect)), use, **lifting)
@@ -326,12 +367,12 @@ def test_reasons_that_one_look_would_answer_stand_together_with_one_remedy():
 
 
 def test_reasons_about_different_files_stand_apart():
-    two = _with(
+    files = answered(artifact(), artifact("a.bin"), artifact("b.bin"))
+    unsure = (
         finding("code.on-load", Outcome.UNKNOWN, path="a.bin!data.pkl"),
         finding("bytes.accounted", Outcome.UNKNOWN, path="b.bin"),
     )
-    files = (*CLEAN.artifacts, artifact("a.bin"), artifact("b.bin"))
-    groups = grouped(judged(replace(two, artifacts=files), DEFAULT).reasons)
+    groups = grouped(judged(replace(files, findings=(*files.findings, *unsure)), DEFAULT).reasons)
     assert {reason.remedy.partition(" if ")[0] for group in groups for reason in group} == {
         "Admit the model without a.bin",
         "Admit the model without b.bin",

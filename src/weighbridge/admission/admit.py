@@ -47,7 +47,7 @@ def admit(
         key = idempotency_key(model.root, policy=policy, use=use, waivers=waivers)
         with house.registry.lease(key, on_wait=lambda holder: watch("wait", holder, 0, 0)):
             standing = None if again else house.registry.find_decision(key)
-            if standing and _is_latest(house, standing):
+            if standing and _stands(house, standing):
                 _name(house, model.root, pinned, ref)
                 return read_recorded(house, standing.decision)
             grounds = Grounds(dossier=examine(model, house=house, watch=watch), policy=policy, use=use)
@@ -67,10 +67,13 @@ def admit(
             return recorded
 
 
-def _is_latest(house: Installation, known: DecisionRow) -> bool:
-    """Whether no later decision, under other waivers or check versions, answered the same question."""
+def _stands(house: Installation, known: DecisionRow) -> bool:
+    """Whether it is no decision of the future (the clock was set back) and no later one answered the same question.
+
+    A later one may have been made under other waivers or check versions.
+    """
     same = DecisionFilter(subject=known.subject, use=known.use, policy=known.policy)
-    return house.registry.query_decisions(same)[-1].decision == known.decision
+    return known.decided_at <= house.now() and house.registry.query_decisions(same)[-1].decision == known.decision
 
 
 def _name(house: Installation, subject: str, *refs: ModelRef) -> None:

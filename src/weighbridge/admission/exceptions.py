@@ -23,7 +23,7 @@ from weighbridge.policy.judgement import WAIVER_DAYS, waiver_holds
 from weighbridge.registry import wire
 from weighbridge.registry.queries import DecisionFilter
 from weighbridge.registry.records import EvidenceUse, RecordedApproval, RecordedEvent, RecordedWaiver
-from weighbridge.vocabulary import Approval, Decision, Policy, Scope, UseContext, Waiver
+from weighbridge.vocabulary import Approval, Decision, Effect, Policy, Scope, UseContext, Waiver
 
 S = TypeVar("S")
 
@@ -56,8 +56,9 @@ def standing_exceptions(house: Installation, grounds: Grounds, waivers: dict[str
         subject=grounds.dossier.subject, policy=wire.digest(grounds.policy), use=wire.digest(grounds.use), latest=False
     )
     earlier = house.registry.query_decisions(same)
-    bound = {made.decision: made for made in earlier if made.dossier == shown and made.expires_at > house.now()}
-    rows = [row for decision in bound for row in house.registry.query_approvals(decision)]
+    now = house.now()
+    bound = {made.decision: made for made in earlier if made.dossier == shown and now < made.expires_at}
+    rows = [row for decision in bound for row in house.registry.query_approvals(decision) if row.at <= now]
     approvals = {row.approval: _open(house, row.envelope, read_approval) for row in rows}
     approved = {one.decision: read_recorded(house, one.decision) for one in approvals.values()}
     return Exceptions(waivers=waivers, approvals=approvals, approved=approved)
@@ -68,7 +69,7 @@ def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, 
 
     Raises:
         UsageError: the rule is not in the policy of the decision, the end is past or more than 180 days ahead, there is no
-            reason, or the one who signs is the owner of the use.
+            reason, no control for a rule that refuses, or the one who signs is the owner of the use.
     """
     decision = known.decision
     grounds = read_grounds(house, decision)
@@ -77,6 +78,7 @@ def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, 
     _refuse_unknown_rule(asked.rule, decision, grounds.policy)
     if not asked.reason.strip():
         raise UsageError("a waiver needs a reason", subject=asked.rule)
+    _refuse_without_control(asked, grounds.policy)
     last = issued_at + timedelta(days=WAIVER_DAYS)
     if not issued_at < asked.until <= last:
         raise UsageError(
@@ -112,8 +114,8 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
     """Sign a yes to a decision that stands, and decide again with it; gives the new decision.
 
     Raises:
-        UsageError: the decision is no referral, has expired or was superseded, there is no reason, or the approver is the owner
-            of the use.
+        UsageError: the decision is no referral, has expired, was superseded or lies in the future, there is no reason, or the
+            approver is the owner of the use.
     """
     decision, now = known.decision, house.now()
     grounds = read_grounds(house, decision)
@@ -122,6 +124,12 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
         raise UsageError("an approval needs a reason", subject=known.digest)
     if decision.expires_at <= now:
         raise UsageError("the decision has expired", subject=known.digest, remedy="admit the model again, then approve")
+    if now < decision.decided_at:
+        raise UsageError(
+            "the decision was made later than it is by this clock",
+            subject=known.digest,
+            remedy="set the clock right, or admit the model again, then approve",
+        )
     approval = Approval(decision=known.digest, by=by, reason=reason, at=now)
     payload = approval_statement(approval)
     digest = hashlib.sha256(payload).hexdigest()
@@ -207,6 +215,17 @@ def _refuse_superseded(house: Installation, known: Recalled) -> None:
             "a later decision answers the same question",
             subject=known.digest,
             remedy=f"see: weighbridge why {latest[:16]}",
+        )
+
+
+def _refuse_without_control(asked: Exemption, policy: Policy) -> None:
+    """What a rule refuses is let through only where something else is done about it."""
+    refusing = {rule.id for rule in policy.rules if rule.effect is Effect.REFUSE}
+    if asked.rule in refusing and not asked.control.strip():
+        raise UsageError(
+            f"{asked.rule} refuses, so a waiver of it says what is done instead",
+            subject=asked.rule,
+            remedy='--control "…", such as: loaded in a sandbox without network only',
         )
 
 

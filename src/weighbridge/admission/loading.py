@@ -29,8 +29,8 @@ class Allowed:
 def open_path(house: Installation, known: Recalled, *, policy: Policy | None = None) -> Allowed:
     """A folder with the files of an admitted model, or the file itself where the model is one file.
 
-    The decision must stand: under the policy in force (or `policy`), not expired, not superseded. The folder is made of hard
-    links to the stored bytes, once; the bytes are hashed at every call.
+    The decision must stand: under the policy in force (or `policy`), not expired, not of the future, not superseded. The folder
+    is made of hard links to the stored bytes, once; the bytes are hashed at every call.
 
     Raises:
         RegistryError: the folder cannot be made, or the database is an older one that was put back.
@@ -72,6 +72,13 @@ def _refusal(house: Installation, known: Recalled, in_force: str) -> Allowed | N
                 path=None,
                 reason=f"the admission ended on {known.decision.expires_at:%Y-%m-%d}",
                 remedy=f"weighbridge admit --like {known.digest[:16]}",
+            )
+        case Verdict.ADMIT | Verdict.ADMIT_WITH_CONDITIONS if house.now() < known.decision.decided_at:
+            made = f"{known.decision.decided_at:%Y-%m-%d %H:%M:%S} UTC"
+            return Allowed(
+                path=None,
+                reason=f"the admission is of {made}, later than it is by this clock",
+                remedy=f"set the clock right, or: weighbridge admit --like {known.digest[:16]}",
             )
         case _:
             return None

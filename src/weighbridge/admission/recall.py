@@ -128,7 +128,9 @@ def _by_digest(house: Installation, text: str) -> tuple[DecisionRow, ...]:
 def _by_reference(house: Installation, text: str) -> tuple[DecisionRow, ...]:
     ref = parse_reference(text, house.hubs.found)
     label = label_of(ref)
-    labels = house.registry.query_labels(label) or _of_any_revision(house, label)
+    labels = house.registry.query_labels(label)
+    if not labels and ref.hub != "local":  # an @ in a path is part of a name
+        labels = _of_any_revision(house, label)
     if ref.hub != "local" or not os.path.lexists(ref.name):
         return house.registry.query_decisions(DecisionFilter(subject=labels[-1].subject)) if labels else ()
     subject = _subject_at(ref, house)

@@ -157,7 +157,8 @@ def reason_rows(reason: Reason, digest: str) -> list[Row]:
         lines.append(row("why", f"{reason.message}   ({reason.rule})"))
     if len(findings) > 3:
         lines.append(row("", f"and {count(len(findings) - 3, 'more finding')} under rule {reason.rule}"))
-    waiver = f'; or: weighbridge waive {reason.rule} {digest[:16]} --reason "…"' if _can_waive(reason) else ""
+    control = ' --control "…"' if reason.effect is Effect.REFUSE else ""
+    waiver = f'; or: weighbridge waive {reason.rule} {digest[:16]} --reason "…"{control}' if _can_waive(reason) else ""
     lines.append(row("try", f"{reason.remedy.rstrip('.')}{waiver}"))
     return lines
 

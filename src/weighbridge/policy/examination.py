@@ -99,6 +99,12 @@ class Evidence:
             self._alone[finding] = _Look(self._values, (finding,))
         return self._alone[finding]
 
+    def file_of(self, artifact: str) -> str:
+        """The file of the model that holds this artifact: itself, or the archive that it is a member of."""
+        while artifact not in self.files and "!" in artifact:
+            artifact = artifact.rpartition("!")[0]
+        return artifact
+
     def ask_over(self, compiled: CompiledRule, findings: Iterable[Finding]) -> Answer:
         """The condition with exactly these findings, an empty list included, and everything else as it is."""
         return _Look(self._values, tuple(findings), bind_empty=True).ask(compiled).answer

@@ -86,7 +86,7 @@ FLOOR: tuple[tuple[str, str], ...] = tuple(
         LAWS,
         (
             "Refers a model of which no byte was read or no check answered. Nobody can waive it.",
-            "Refers a model with a file of which nothing says what it is, where its bytes went or whether it runs code, while other files have answers. Nobody can waive it.",
+            "Refers a model where nothing says of a file that was read what it is, where its bytes went or whether it runs code, or that every file was examined. Nobody can waive it.",
             "Refers a model where a check broke. Nobody can waive it.",
             "Refers a model with bytes that belong to nothing. Nobody can waive it.",
             "Refers a model with bytes that nobody examined. An approval lifts it, or a waiver that names this law.",

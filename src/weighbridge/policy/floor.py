@@ -2,9 +2,9 @@
 
 law.nothing-examined      no file with any byte was read, or no check  nobody can wave it through
                           said anything but that it failed
-law.file-not-examined     nothing says of a file what it is, where     nobody
-                          its bytes went or whether it runs code,
-                          while other files have an answer
+law.file-not-examined     nothing says of a file that was read what    nobody
+                          it is, where its bytes went or whether it
+                          runs code, or that every file was examined
 law.check-broke           a check broke                                nobody
 law.bytes-unexplained     bytes belong to nothing                      nobody
 law.bytes-unread          nobody examined some bytes                   an approval, or a waiver that names this law
@@ -15,7 +15,7 @@ law.failure-not-covered   a check failed at medium or above, and       an approv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from weighbridge.policy.examination import (
@@ -27,7 +27,6 @@ from weighbridge.policy.examination import (
     worst_first,
 )
 from weighbridge.vocabulary import Artifact, Dossier, Effect, Finding, Outcome, Reason, Severity, Standing, clip
-from weighbridge.vocabulary import Evidence as Place
 
 NOTHING_EXAMINED = "law.nothing-examined"
 FILE_NOT_EXAMINED = "law.file-not-examined"
@@ -37,7 +36,9 @@ BYTES_UNREAD = "law.bytes-unread"
 FAILURE_NOT_COVERED = "law.failure-not-covered"
 
 EVERY_FILE = ("format.recognised", "bytes.accounted", "code.on-load")
-"""Checks that inspection answers for every file that is not empty."""
+"""Checks that inspection answers for every file that it read."""
+EVERY_MODEL = "inspection.examined"
+"""The check that inspection answers once for a model, or for each file that it could not examine."""
 WAIVABLE = frozenset({BYTES_UNREAD})
 APPROVABLE = frozenset({BYTES_UNREAD, FAILURE_NOT_COVERED})
 LAWS = (NOTHING_EXAMINED, FILE_NOT_EXAMINED, CHECK_BROKE, BYTES_UNEXPLAINED, BYTES_UNREAD, FAILURE_NOT_COVERED)
@@ -54,8 +55,7 @@ class Ruled:
 def floor(dossier: Dossier, evidence: Evidence, ruled: Sequence[Ruled]) -> list[Reason]:
     """Every reason to refer that does not come from the policy; each stands FIRED with effect REFER."""
     found = (
-        _nothing_examined(dossier),
-        _file_not_examined(dossier),
+        _nothing_examined(dossier) or _file_not_examined(dossier, evidence),
         _check_broke(dossier),
         _bytes_unexplained(dossier),
         _bytes_unread(dossier),
@@ -75,28 +75,22 @@ def _nothing_examined(dossier: Dossier) -> Reason | None:
     return _reason(NOTHING_EXAMINED, message, "Check the reference, then admit again.")
 
 
-def _file_not_examined(dossier: Dossier) -> Reason | None:
-    """A policy's question is answered by any file of a model; these, once passed by one file, are to be answered by each."""
-    answers = [finding for finding in dossier.findings if finding.check in EVERY_FILE and finding.evidence]
-    said = {(name, answer.check) for answer in answers for place in answer.evidence for name in _files(place)}
-    asked = sorted({answer.check for answer in answers if answer.outcome is Outcome.PASS})
+def _file_not_examined(dossier: Dossier, evidence: Evidence) -> Reason | None:
+    """What a policy needs is answered by any file of a model; these are to be answered by each file that was read.
+
+    A failure answers where it is grave, so that none that no rule has to look at takes this law's place.
+    """
+    answers = [f for f in dossier.findings if f.outcome is not Outcome.FAIL or f.severity.rank >= Severity.HIGH.rank]
+    said = {(evidence.file_of(place.artifact), f.check) for f in answers for place in f.evidence}
     read = [a.path for a in dossier.artifacts if a.size_bytes and not a.account.unread_bytes]
-    silent = [(path, check) for path in read for check in asked if (path, check) not in said]
-    if not silent:
-        return None
+    silent = [(path, check) for path in read for check in EVERY_FILE if (path, check) not in said]
     message = f"nothing answers {listed({check for _, check in silent})} for {listed({path for path, _ in silent})}"
-    return _reason(
-        FILE_NOT_EXAMINED, message, "Admit again; where it stays so, `weighbridge doctor` says what is missing."
-    )
-
-
-def _files(evidence: Place) -> Iterator[str]:
-    """The file that a place lies in: itself, or any beginning of its name that a member of an archive may hang on."""
-    name = evidence.artifact
-    yield name
-    while "!" in name:
-        name = name.rpartition("!")[0]
-        yield name
+    if not silent:
+        if any(finding.check == EVERY_MODEL for finding in answers):
+            return None
+        message = "nothing says whether every file was examined"
+    remedy = "Admit again; where it stays so, `weighbridge doctor` says what this installation lacks."
+    return _reason(FILE_NOT_EXAMINED, message, remedy)
 
 
 def _is_read(artifact: Artifact) -> bool:

@@ -6,11 +6,12 @@ REFER    otherwise, a rule with effect `refer` fired, any rule is undetermined, 
 ADMIT_WITH_CONDITIONS   otherwise, a `condition` rule fired, or something was waived or approved.
 ADMIT    otherwise.
 
-What is guaranteed. For every policy: the verdict is never kinder than for the same dossier without its failed checks;
-evidence that a rule asks for and that is missing never gives ADMIT; broken checks and unexplained bytes are at least
-referred. No number of passed checks or of files that no rule counts changes a
-verdict, and what a rule cannot look through to its end is undetermined beyond any approval. For policies whose conditions look for failures rather than for their absence (and whose `condition` rules do not
-mix them with what somebody may leave unsaid), adding any failed check to any dossier never makes the verdict kinder;
+What is guaranteed. For every policy: evidence that a rule asks for and that is missing never gives ADMIT; broken checks,
+unexplained bytes and a file without its own answers (see `floor`) are at least referred; where the other checks leave no file
+without its answers, the verdict is never kinder for the failed ones. No number of passed checks or of files that no rule counts
+changes a verdict, and what a rule cannot look through to its end is undetermined beyond any approval. For policies whose
+conditions look for failures rather than for their absence (and whose `condition` rules do not mix them with what somebody may
+leave unsaid), adding any failed check to a dossier in which every file has its answers never makes the verdict kinder;
 `linting.check_policy` names rules that it finds otherwise.
 """
 
@@ -214,7 +215,7 @@ def _matter(examined: Examined, compiled: CompiledRule, evidence: Evidence, exce
         standing=standing,
         effect=rule.effect,
         message=rule.message if bare is not Standing.UNDETERMINED else _open_question(examined),
-        remedy=rule.remedy if bare is not Standing.UNDETERMINED else _way_to_an_answer(examined, evidence.files),
+        remedy=rule.remedy if bare is not Standing.UNDETERMINED else _way_to_an_answer(examined, evidence),
         findings=rests_on(examined, compiled, evidence) if bare is not Standing.CLEAR else (),
     )
     is_condition = rule.effect is Effect.CONDITION and examined.is_true and standing is not Standing.WAIVED
@@ -295,7 +296,7 @@ def _open_question(examined: Examined) -> str:
     return f"cannot be told: {examined.rule.title} ({'; '.join(parts)})"
 
 
-def _way_to_an_answer(examined: Examined, files: frozenset[str]) -> str:
+def _way_to_an_answer(examined: Examined, evidence: Evidence) -> str:
     """The one thing that helps; the same words for every rule that waits for the same files."""
     if examined.fault not in (None, Fault.UNSAID):
         return (
@@ -303,8 +304,8 @@ def _way_to_an_answer(examined: Examined, files: frozenset[str]) -> str:
         )
     if examined.is_broken:
         return "Admit again; where the check breaks again, `weighbridge doctor` says what this installation lacks."
-    waiting = {_file_of(place.artifact, files) for finding in examined.unsure for place in finding.evidence}
-    if waiting and not examined.missing and waiting < files:
+    waiting = {evidence.file_of(place.artifact) for finding in examined.unsure for place in finding.evidence}
+    if waiting and not examined.missing and waiting < evidence.files:
         return (
             f"Admit the model without {listed(waiting)} if nothing needs it; else have a reviewer look at it and approve "
             "the decision."
@@ -312,13 +313,6 @@ def _way_to_an_answer(examined: Examined, files: frozenset[str]) -> str:
     if examined.missing or examined.unsure:
         return "Take a release that can be examined, or have a reviewer look at the findings and approve the decision."
     return "Say what the rule asks for (`weighbridge policy explain`), or have a reviewer approve the decision."
-
-
-def _file_of(artifact: str, files: frozenset[str]) -> str:
-    """The file of the model that holds this artifact: itself, or the archive that it is a member of."""
-    while artifact not in files and "!" in artifact:
-        artifact = artifact.rpartition("!")[0]
-    return artifact
 
 
 def _waiver_condition(waiver: Waiver) -> str:
