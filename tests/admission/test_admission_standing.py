@@ -135,22 +135,6 @@ def test_what_nobody_can_waive_is_not_signed(house_on: Open, odd: Path, law: str
         assert house.registry.query_waivers() == ()
 
 
-@pytest.mark.parametrize("control", ["", "  "])
-def test_a_waiver_of_what_refuses_says_what_is_done_instead(house_on: Open, trapped: Path, control: str) -> None:
-    def asked(rule: str) -> Exemption:
-        until = NOON + timedelta(days=9)
-        return Exemption(rule=rule, reason="x", control=control, by="eve", until=until, every_use=True)
-
-    with house_on() as house:
-        decide(house, trapped)
-        with pytest.raises(UsageError, match="no-code-in-weights refuses") as failure:
-            waive(house, recall(house, str(trapped)), asked("no-code-in-weights"))
-        assert "--control" in failure.value.remedy
-        assert house.registry.query_waivers() == ()
-        waive(house, recall(house, str(trapped)), asked("every-file-read"))
-        waive(house, recall(house, str(trapped)), asked("law.bytes-unread"))
-
-
 def test_a_decision_of_the_future_does_not_stand(house_on: Open, tmp_path: Path, odd: Path) -> None:
     """The clock was set back: what it says cannot be told from a decision that has ended."""
     model = tmp_path / "model.safetensors"

@@ -23,7 +23,7 @@ from weighbridge.policy.judgement import WAIVER_DAYS, waiver_holds
 from weighbridge.registry import wire
 from weighbridge.registry.queries import DecisionFilter
 from weighbridge.registry.records import EvidenceUse, RecordedApproval, RecordedEvent, RecordedWaiver
-from weighbridge.vocabulary import Approval, Decision, Effect, Policy, Scope, UseContext, Waiver
+from weighbridge.vocabulary import Approval, Decision, Policy, Scope, UseContext, Waiver
 
 S = TypeVar("S")
 
@@ -69,7 +69,7 @@ def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, 
 
     Raises:
         UsageError: the rule is not in the policy of the decision, the end is past or more than 180 days ahead, there is no
-            reason, no control for a rule that refuses, or the one who signs is the owner of the use.
+            reason, or the one who signs is the owner of the use.
     """
     decision = known.decision
     grounds = read_grounds(house, decision)
@@ -78,7 +78,6 @@ def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, 
     _refuse_unknown_rule(asked.rule, decision, grounds.policy)
     if not asked.reason.strip():
         raise UsageError("a waiver needs a reason", subject=asked.rule)
-    _refuse_without_control(asked, grounds.policy)
     last = issued_at + timedelta(days=WAIVER_DAYS)
     if not issued_at < asked.until <= last:
         raise UsageError(
@@ -215,17 +214,6 @@ def _refuse_superseded(house: Installation, known: Recalled) -> None:
             "a later decision answers the same question",
             subject=known.digest,
             remedy=f"see: weighbridge why {latest[:16]}",
-        )
-
-
-def _refuse_without_control(asked: Exemption, policy: Policy) -> None:
-    """What a rule refuses is let through only where something else is done about it."""
-    refusing = {rule.id for rule in policy.rules if rule.effect is Effect.REFUSE}
-    if asked.rule in refusing and not asked.control.strip():
-        raise UsageError(
-            f"{asked.rule} refuses, so a waiver of it says what is done instead",
-            subject=asked.rule,
-            remedy='--control "…", such as: loaded in a sandbox without network only',
         )
 
 
