@@ -16,7 +16,6 @@ Every function takes `home`, the data folder (default: WEIGHBRIDGE_HOME, else th
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -288,19 +287,9 @@ def _recall(house: Installation, reference: Reference, use: UseContext | None, p
 
 
 def _checked(use: UseContext | None) -> UseContext | None:
-    """A use that can be signed: the word itself, of text that can be written."""
-    from weighbridge.errors import UsageError
+    from weighbridge.policy.uses import require_signable
 
-    if use is None:
-        return None
-    if not isinstance(use, UseContext):
-        raise UsageError(f"the use is {type(use).__name__}, not a weighbridge.UseContext", subject="use")
-    for field in fields(use):
-        try:
-            str(getattr(use, field.name)).encode()
-        except UnicodeEncodeError as problem:
-            raise UsageError(f"{field.name} holds what is no text", subject="use") from problem
-    return use
+    return None if use is None else require_signable(use)
 
 
 def _installation(home: str | Path | None, *, writable: bool = False) -> Installation:

@@ -85,9 +85,12 @@ def test_every_use_and_every_zone(tmp_path: Path, data_folder: Path) -> None:
 
 def test_what_cannot_be_signed_is_an_exception_with_words(model: Path, data_folder: Path) -> None:
     weighbridge.admit(model)
-    for wrong in ({"owner": "x"}, weighbridge.UseContext(owner="\udcff")):
+    use = weighbridge.UseContext
+    for wrong in ({"owner": "x"}, use(owner="\udcff"), use(users=1 << 60), use(users="x")):  # type: ignore[arg-type]
         with pytest.raises(UsageError):
             weighbridge.admit(model, use=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no text"):
+        weighbridge.approve(model, by="b\udcff", reason="r")
     naive = datetime.now()  # noqa: DTZ005  # what is tested
     with pytest.raises(UsageError, match="time zone"):
         weighbridge.waive("no-code-in-weights", model, by="eve", reason="r", until=naive)

@@ -30,6 +30,7 @@ def test_a_reader_that_has_gone_changes_no_answer(
         done = shell(f"{SCRIPT} admit {shlex.quote(str(folder))} | true; exit ${{PIPESTATUS[0]}}")
         assert done.returncode == code
         assert "error" not in done.stderr
+    assert shell(f"{SCRIPT} --help | true; exit ${{PIPESTATUS[0]}}").returncode == 0
     assert shell(f"{SCRIPT} verify | true; exit ${{PIPESTATUS[0]}}").returncode == 0
 
 

@@ -20,6 +20,7 @@ from weighbridge.attestation.statement import approval_statement, read_approval,
 from weighbridge.errors import SigningError, UsageError
 from weighbridge.policy.floor import LAWS, WAIVABLE
 from weighbridge.policy.judgement import WAIVER_DAYS, waiver_holds
+from weighbridge.policy.uses import require_text
 from weighbridge.registry import wire
 from weighbridge.registry.queries import DecisionFilter
 from weighbridge.registry.records import EvidenceUse, RecordedApproval, RecordedEvent, RecordedWaiver
@@ -74,6 +75,7 @@ def waive(house: Installation, known: Recalled, asked: Exemption) -> tuple[str, 
     decision = known.decision
     grounds = read_grounds(house, decision)
     issued_at = house.now()
+    require_text(by=asked.by, reason=asked.reason, control=asked.control)
     _refuse_self_service(asked.by, grounds.use)
     _refuse_unknown_rule(asked.rule, decision, grounds.policy)
     if not asked.reason.strip():
@@ -118,6 +120,7 @@ def approve(house: Installation, known: Recalled, *, by: str, reason: str) -> De
     """
     decision, now = known.decision, house.now()
     grounds = read_grounds(house, decision)
+    require_text(by=by, reason=reason)
     _refuse_self_service(by, grounds.use)
     if not reason.strip():
         raise UsageError("an approval needs a reason", subject=known.digest)

@@ -122,6 +122,9 @@ def _run(group: click.Group, arguments: Sequence[str]) -> int:
         return Exit.BROKE if is_admit else INTERRUPTED
     except OutputLostError:
         raise
+    except SystemExit:  # click's own help could not be written: its reader has gone
+        render.silence()
+        return Exit.OK
     except getattr(click.exceptions, "NoArgsIsHelpError", ()) as problem:
         render.plain_text(problem.ctx.get_help())
         return Exit.USAGE

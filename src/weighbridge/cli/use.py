@@ -77,10 +77,11 @@ def _with_use(function: F, name: str, read: Reader) -> F:
 
 def _use(file: Path | None, said: dict[str, str]) -> UseContext:
     from weighbridge.policy.documents import load_use
+    from weighbridge.policy.uses import require_signable
 
     try:
         use = load_use(file.read_bytes(), subject=str(file)) if file else UseContext()
     except OSError as problem:
         raise UsageError(f"the use context cannot be read: {problem.strerror}", subject=str(file)) from problem
     typed: dict[str, Any] = {name: text for name, text in said.items() if text}
-    return replace(use, **typed)
+    return require_signable(replace(use, **typed))

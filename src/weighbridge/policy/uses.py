@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from weighbridge.errors import MalformedArtifactError, UsageError
 from weighbridge.policy.bounded_yaml import Refusal, refuse_unknown_keys
 from weighbridge.registry import wire
 from weighbridge.vocabulary import Answer, UseContext, clip
@@ -28,3 +29,31 @@ def read_use(raw: Any, *, where: str, subject: str, refusal: Refusal) -> UseCont
         return wire.convert(UseContext, plain)
     except msgspec.ValidationError as problem:
         raise refusal(f"{where}: {clip(str(problem))}", subject=subject, remedy="Correct that field.") from problem
+
+
+def require_signable(use: Any) -> UseContext:
+    """The use itself, where every field is of its type and can be written and signed.
+
+    Raises:
+        UsageError: it is no use, or holds what JSON cannot hold: text that is none, a number beyond 2^53.
+    """
+    if not isinstance(use, UseContext):
+        raise UsageError(f"the use is {type(use).__name__}, not a UseContext", subject="use")
+    try:
+        wire.canonical(use)
+        return wire.decode(UseContext, wire.encode(use))
+    except (MalformedArtifactError, TypeError, ValueError, OverflowError) as problem:
+        raise UsageError(f"the use cannot be signed: {clip(str(problem))}", subject="use") from problem
+
+
+def require_text(**said: str) -> None:
+    """What a person says beside a signature must be text.
+
+    Raises:
+        UsageError: one of the words holds what is none; it is named.
+    """
+    for name, text in said.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as problem:
+            raise UsageError(f"{name} holds what is no text", subject=name) from problem
