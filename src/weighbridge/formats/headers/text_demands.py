@@ -18,7 +18,16 @@ from weighbridge.formats.headers.tables import KNOWN_LIBRARIES
 _TAG = re.compile(rb"(?:^|(?<=[\s\[{,:?-]))!(?:<[^>\s]{1,400}>?|[^\s\[\]{},]{1,400})", re.MULTILINE)
 _PYTHON_TAG = re.compile(rb"!(?:!|<tag:yaml\.org,2002:)python/")
 _TAG_DIRECTIVE = re.compile(rb"^%TAG[ \t]", re.MULTILINE)
-_TARGET = re.compile(rb"(?:[\"']?_target_[\"']?\s*:\s*[\"']?|!(?:apply|new|name|module):)([A-Za-z_][\w.]{0,200})")
+
+
+def spelled(word: str) -> bytes:
+    """A pattern for a word of ASCII, any character of which may be escaped as JSON and YAML do."""
+    codes = [(re.escape(character), f"{ord(character):02x}") for character in word]
+    return "".join(rf"(?:{plain}|\\(?:u00|x)(?i:{code}))" for plain, code in codes).encode()
+
+
+_NAME = rb"((?:[\w.]|\\(?:u00|x)[2-7][0-9a-fA-F]){1,200})"
+_TARGET = re.compile(rb"(?:" + spelled("_target_") + rb"[\"']?\s*:\s*[\"']?|!(?:apply|new|name|module):)" + _NAME)
 _RUNS_CODE = frozenset(
     b"bltns builtins ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit"
     b" eval exec system popen spawn compile __import__ import_module run_path run_module read_pickle loads".split()
@@ -39,7 +48,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 def find_python_tags(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Offset and text of every YAML tag that makes an unsafe loader build a Python object, however it is escaped."""
-    for match in _TAG.finditer(_in_lines(data)):
+    for match in _TAG.finditer(_in_lines(data)) if b"!" in data else ():
         if _PYTHON_TAG.match(unquote_to_bytes(match.group())):
             yield match.start(), match.group()
 
@@ -50,22 +59,16 @@ def renames_tags(data: bytes) -> bool:
 
 
 def find_code_targets(data: bytes) -> Iterator[tuple[int, str]]:
-    """Offset and name of every `_target_`, or tag of hyperpyyaml, whose dotted name has a part that runs code or programs.
-
-    Where the text has escapes, names are looked for behind them too; their offset is that of the first escape.
-    """
+    """Offset and name of every `_target_`, or tag of hyperpyyaml, whose dotted name has a part that runs code or programs."""
     for match in _TARGET.finditer(data):
-        if not _RUNS_CODE.isdisjoint(match.group(1).split(b".")):
-            yield match.start(1), match.group(1).decode()
-    first = _ESCAPE.search(data)
-    if first is not None:
-        plain = _ESCAPE.sub(lambda match: bytes.fromhex(match.group(1).decode()), data)
-        yield from ((first.start(), name) for _, name in find_code_targets(plain))
+        name = _ESCAPE.sub(lambda escape: bytes.fromhex(escape.group(1).decode()), match.group(1))
+        if not _RUNS_CODE.isdisjoint(name.split(b".")):
+            yield match.start(1), name.decode()
 
 
 def has_odd_target(data: bytes) -> bool:
     """Whether a `_target_` is spelled as more than a plain name, so that only a YAML reader would know what it is."""
-    return _ODD_TARGET.search(data) is not None
+    return b"_target_" in data and _ODD_TARGET.search(data) is not None
 
 
 def _in_lines(data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from weighbridge.formats.headers.text_demands import (
     foreign_components,
     foreign_parent,
     leaves_folder,
+    spelled,
     unsafe_in_template,
 )
 from weighbridge.vocabulary import Fact, clip
@@ -28,9 +29,8 @@ JSON_LIMIT_BYTES = 40 << 20
 _BUILD_LIMIT_BYTES = 2 << 20
 _TEMPLATES_LIMIT = 64
 _REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
-_WANTED = frozenset(
-    json.dumps(key).encode()
-    for key in (
+_WANTED_NAMES = frozenset(
+    (
         "model_type",
         "architectures",
         "chat_template",
@@ -41,6 +41,8 @@ _WANTED = frozenset(
         "weight_map",
     )
 )
+_WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
+_WANTED_SPELLED = re.compile(rb'"(?:' + b"|".join(map(spelled, sorted(_WANTED_NAMES))) + rb')"\Z')
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
 _TEXT = re.compile(rb"(\"(?:[^\"\\]|\\.)*+\")(\s*+:)?", re.DOTALL)
 _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
@@ -78,7 +80,7 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
     members: dict[str, tuple[int, int]] = {}
 
     def keep(token: bytes, start: int, end: int) -> None:
-        if token in _WANTED or (b"\\" in token and json.dumps(text_of(token)).encode() in _WANTED):
+        if token in _WANTED or (b"\\" in token and _WANTED_SPELLED.match(token)):
             members[text_of(token)] = (start, end)
 
     result = survey(data, nonfinite=True, watch=_REMOTE_KEYS, on_member=keep)

@@ -20,7 +20,7 @@ from weighbridge.vocabulary import Severity, SpanKind
 
 STREAM_LIMIT = 10_000
 _NESTED_LIMIT = 16
-_GLANCE_OPCODES = 100_000
+_GLANCE_OPCODES = 20_000
 """Opcodes without PROTO that are followed to find out whether they do anything."""
 _JOBLIB_WRAPPERS = ("NumpyArrayWrapper", "NDArrayWrapper")
 
