@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.reading.source import Source
 
-SCAN_LIMIT_BYTES = 64 << 20
+SCAN_LIMIT_BYTES = 44 << 20
 """What is scanned of one file; the rest of a longer one stays unread."""
 
 _BLOCK_BYTES = 1 << 20
