@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -21,6 +20,7 @@ from weighbridge.formats.headers.text_demands import (
     spelled,
     unsafe_in_template,
 )
+from weighbridge.formats.reading.contract import own_name
 from weighbridge.vocabulary import Fact, clip
 
 JSON_LIMIT_BYTES = 40 << 20
@@ -91,7 +91,7 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         (w.offset, w.key) for w in result.watched if not data[w.offset : w.offset + 16].startswith(_NOTHING)
     ]
     small = len(data) <= _BUILD_LIMIT_BYTES
-    name = PurePosixPath(path).name.lower()
+    name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:
         _take_config(load(data), facts)
     if name == "tokenizer.json" or {"model", "added_tokens"} <= members.keys():

@@ -112,6 +112,7 @@ class Machine:
     def _steps(self, actions: tuple[Action, ...], opcode_limit: int) -> None:
         cursor, readers, numbers = self.cursor, READERS, NUMBERS
         counted = 0
+        opcode_limit = min(opcode_limit, cursor.source.opcodes_left)
         try:
             while counted < opcode_limit:
                 at = cursor.at
@@ -140,6 +141,7 @@ class Machine:
                     actions[code](self, reader(cursor))
         finally:
             self.judge.report.opcodes += counted
+            cursor.source.spend_opcodes(counted)
         raise LimitReachedError(f"the stream has more than {opcode_limit} opcodes")
 
     def _push_numbers(self, number: struct.Struct, limit: int) -> int:
