@@ -14,7 +14,19 @@ from tests.conformance import samples
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
-FORMATS = ("safetensors", "gguf", "pickle", "torch_zip", "torch_legacy", "zip", "tar", "compressed", "npy", "text", "unknown")
+FORMATS = (
+    "safetensors",
+    "gguf",
+    "pickle",
+    "torch_zip",
+    "torch_legacy",
+    "zip",
+    "tar",
+    "compressed",
+    "npy",
+    "text",
+    "unknown",
+)
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
     "gguf": ("model.gguf",),
@@ -22,7 +34,6 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
     "zip": ("model.zip",),
-    "tar": ("model.nemo",),
     "compressed": ("model.pkl.gz",),
     "npy": ("weights.npy",),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),

@@ -12,7 +12,7 @@ from weighbridge.formats.archives.zip import find_directory, is_archive
 from weighbridge.formats.reading.source import Source
 
 _LOCAL = b"pk\x03\x04"
-_EMPTY = b"pk\x05\x06"
+_EMPTY = (b"pk\x05\x06", b"pk\x06\x06")
 _HEAD_BYTES = 512
 PLAIN = "zip"
 
@@ -37,7 +37,7 @@ def flavours_of(source: Source) -> frozenset[str]:
         is_zip = is_archive(source)
     except MalformedArtifactError:
         names, is_zip = b"", False
-    if not is_zip and not head.startswith((_LOCAL, _EMPTY)):
+    if not is_zip and not head.startswith((_LOCAL, *_EMPTY)):
         return frozenset()
     if not names and head.startswith(_LOCAL):
         names = head
