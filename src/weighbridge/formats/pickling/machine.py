@@ -48,13 +48,18 @@ class LimitReachedError(Exception):
 
 
 class Machine:
-    """One run over one stream. `result` is the value that STOP gave."""
+    """One run over one stream. `result` is the value that STOP gave.
+
+    `is_joblib`: the stream is read as joblib reads it, with arrays between the opcodes.
+    """
 
     __slots__ = (
+        "actions",
         "at",
         "cursor",
         "frame_end",
         "held",
+        "is_joblib",
         "judge",
         "key_work",
         "marks",
@@ -66,8 +71,10 @@ class Machine:
         "start",
     )
 
-    def __init__(self, cursor: Cursor, judge: Judge) -> None:
+    def __init__(self, cursor: Cursor, judge: Judge, *, is_joblib: bool = False) -> None:
         self.cursor = cursor
+        self.is_joblib = is_joblib
+        self.actions: tuple[Action, ...] = ()
         self.judge = judge
         self.start = cursor.offset
         self.stack: list[Value] = []
@@ -93,6 +100,7 @@ class Machine:
             MalformedArtifactError: the stream is broken; what it did before is in the report.
             LimitReachedError: the stream is beyond a limit.
         """
+        self.actions = actions
         try:
             self._steps(actions, opcode_limit)
         except MalformedArtifactError:
@@ -180,6 +188,12 @@ class Machine:
         self.frame_end = self.cursor.offset + size_bytes
         if self.frame_end > self.cursor.end:
             self.judge.report.add("pickle.structure", "a frame is longer than the file", self.locator)
+
+    def end_frame(self) -> None:
+        """What follows is read past the frame, so that it has to end here."""
+        if self.frame_end not in (_NO_FRAME, self.cursor.offset):
+            self._refuse_frame("an array follows inside a frame")
+        self.frame_end = _NO_FRAME
 
     def _check_room(self) -> None:
         waiting = len(self.stack) + len(self.marks) + self.held
