@@ -1,6 +1,6 @@
-"""Tiny models of every family, as transformers saves them: `python bench/architectures.py` writes tests/golden/architectures.
+"""Tiny models of every family, as transformers saves them: `python -P bench/architectures.py` writes tests/golden/architectures.
 
-Needs torch and transformers, which the repository does not install. Each file has the configuration's numbers, the class
+`-P` because bench/inspect.py would hide the standard module. Needs torch and transformers, which the repository does not install. Each file has the configuration's numbers, the class
 and the name and shape of every tensor that `save_pretrained` wrote.
 """
 
