@@ -13,16 +13,33 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 GOLDEN = Path(__file__).parents[1] / "tests/golden/architectures"
 BASE = {
-    **{"vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4},
-    **{"num_key_value_heads": 2, "max_position_embeddings": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
 }
 WIDE = {**BASE, "head_dim": 8}
 ENCODER = {key: value for key, value in BASE.items() if key != "num_key_value_heads"}
 LATENT = {
     **BASE,
-    **{"n_routed_experts": 4, "n_shared_experts": 1, "moe_intermediate_size": 8, "first_k_dense_replace": 1},
-    **{"q_lora_rank": 6, "kv_lora_rank": 5, "qk_nope_head_dim": 4, "qk_rope_head_dim": 2, "v_head_dim": 3},
-    **{"num_experts_per_tok": 1, "n_group": 1, "topk_group": 1},
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "moe_intermediate_size": 8,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 6,
+    "kv_lora_rank": 5,
+    "qk_nope_head_dim": 4,
+    "qk_rope_head_dim": 2,
+    "v_head_dim": 3,
+    "num_experts_per_tok": 1,
+    "n_group": 1,
+    "topk_group": 1,
 }
 MODELS = {
     "llama": BASE,
@@ -44,7 +61,12 @@ MODELS = {
     "bert": ENCODER,
     "roberta": {**ENCODER, "type_vocab_size": 1},
     "distilbert": {
-        **{"vocab_size": 40, "dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 24, "max_position_embeddings": 32}
+        "vocab_size": 40,
+        "dim": 16,
+        "n_layers": 2,
+        "n_heads": 4,
+        "hidden_dim": 24,
+        "max_position_embeddings": 32,
     },
     "deepseek_v2": LATENT,
     "deepseek_v3": LATENT,

@@ -23,9 +23,7 @@ def tensor(name: str, *shape: int, dtype: str = "F32") -> Tensor:
 def golden(name: str) -> tuple[Header, Header]:
     said = json.loads((GOLDEN / f"{name}.json").read_text())
     facts = read_json(json.dumps(said["config"]).encode(), "config.json", "")
-    config = Header(
-        path="config.json", format="text", architecture=facts.architecture, metadata=tuple(facts.metadata)
-    )
+    config = Header(path="config.json", format="text", architecture=facts.architecture, metadata=tuple(facts.metadata))
     tensors = tuple(tensor(name, *shape) for name, shape in said["tensors"].items())
     return config, Header(path="model.safetensors", format="safetensors", tensors=tensors)
 
@@ -74,7 +72,12 @@ def test_the_shards_of_a_model_are_one_model() -> None:
 def test_a_task_head_a_buffer_and_a_missing_prefix_are_legitimate() -> None:
     config, weights = golden("bert")
     bare = [replace(t, name=t.name.removeprefix("bert.")) for t in weights.tensors]
-    more = (*bare, tensor("classifier.weight", 2, 16), tensor("embeddings.position_ids", 1, 32), tensor("pooler.dense.bias", 16))
+    more = (
+        *bare,
+        tensor("classifier.weight", 2, 16),
+        tensor("embeddings.position_ids", 1, 32),
+        tensor("pooler.dense.bias", 16),
+    )
     assert outcome(take_inventory([config, replace(weights, tensors=more)]))[0] is Outcome.PASS
 
 
@@ -83,7 +86,12 @@ def test_a_task_head_a_buffer_and_a_missing_prefix_are_legitimate() -> None:
     [
         (("qweight", "I32"), ("qzeros", "I32"), ("scales", "F16"), ("g_idx", "I32")),
         (("weight", "F8_E4M3"), ("weight_scale_inv", "F32")),
-        (("weight", "U8"), ("weight.absmax", "U8"), ("weight.quant_map", "F32"), ("weight.quant_state.bitsandbytes__nf4", "U8")),
+        (
+            ("weight", "U8"),
+            ("weight.absmax", "U8"),
+            ("weight.quant_map", "F32"),
+            ("weight.quant_state.bitsandbytes__nf4", "U8"),
+        ),
     ],
 )
 def test_a_quantised_matrix_is_what_it_stands_for(added: tuple[tuple[str, str], ...]) -> None:

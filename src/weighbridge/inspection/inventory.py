@@ -121,9 +121,7 @@ def _judge(group: _Group) -> list[Finding]:
         text = f"{len(group.tensors):,} tensors, as a {name}{count} has them"
         return [_said(group, Outcome.PASS, Severity.INFO, text)]
     return [
-        _said(
-            group, Outcome.FAIL, Severity.MEDIUM, f"{len(found):,} tensors {what} {name} by its configuration", found
-        )
+        _said(group, Outcome.FAIL, Severity.MEDIUM, f"{len(found):,} tensors {what} {name} by its configuration", found)
         for what, found in differences.items()
     ]
 
@@ -203,10 +201,9 @@ def _is_explained(name: str, expected: Mapping[str, Expected], group: _Group) ->
     legitimate, quantised = _patterns()
     if legitimate.fullmatch(name):
         return True
-    for start in (".", "_"):
-        stem, _, _ = name.rpartition(start)
-        if name == f"{stem}_blocks" or name == f"{stem}_scales":
-            return stem in expected
+    stem, _, packing = name.rpartition("_")
+    if packing in ("blocks", "scales") and stem in expected:
+        return True
     if (match := quantised.fullmatch(name)) and (f"{match[1]}.weight" in expected or match[1] in expected):
         return True
     if group.is_gguf:
@@ -231,8 +228,12 @@ def _judge_adapter(header: Header) -> list[Finding]:
             odd.append((name, f"only lora_{next(iter(pair))}"))
         elif len(pair["A"].shape) == len(pair["B"].shape) == 2 and pair["A"].shape[0] != pair["B"].shape[1]:
             odd.append((name, f"A {list(pair['A'].shape)}, B {list(pair['B'].shape)}"))
-    evidence = tuple(Evidence(artifact=header.path, locator=f"tensor {clip(n, 150)}", excerpt=e) for n, e in odd[:_SHOWN])
-    message = f"{len(odd):,} of {len(pairs):,} pairs do not fit together" if odd else f"{len(pairs):,} pairs fit together"
+    evidence = tuple(
+        Evidence(artifact=header.path, locator=f"tensor {clip(n, 150)}", excerpt=e) for n, e in odd[:_SHOWN]
+    )
+    message = (
+        f"{len(odd):,} of {len(pairs):,} pairs do not fit together" if odd else f"{len(pairs):,} pairs fit together"
+    )
     return [
         Finding(
             check=ADAPTER,

@@ -46,7 +46,14 @@ _WANTED_SPELLED = re.compile(rb'"(?:' + b"|".join(map(spelled, sorted(_WANTED_NA
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
 _CONFIG_KEYS = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
-    *("num_key_value_heads", "tie_word_embeddings", "attention_bias", "mlp_bias", "use_bias", "max_position_embeddings"),
+    *(
+        "num_key_value_heads",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+        "use_bias",
+        "max_position_embeddings",
+    ),
     *("type_vocab_size", "qk_layernorm", "use_qk_norm", "rotary_dim", "attention_in_bias", "qkv_bias"),
     *("n_embd", "n_layer", "n_head", "n_inner", "n_positions", "n_ctx", "dim", "n_layers", "n_heads", "hidden_dim"),
     *("num_local_experts", "num_experts", "n_routed_experts", "n_shared_experts", "moe_intermediate_size"),
