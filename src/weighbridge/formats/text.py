@@ -291,7 +291,7 @@ FORMAT = Format(
     name="text",
     title="text of a model repository",
     media_type="text/plain",
-    version=1,
+    version=2,
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),
