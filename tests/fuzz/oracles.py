@@ -13,6 +13,7 @@ import json
 import lzma
 import re
 import struct
+import tarfile
 import zipfile
 import zlib
 from pathlib import PurePosixPath
@@ -160,6 +161,20 @@ def load_zip(data: bytes, _path: str) -> str:
     return f"zipfile finds {broken} broken" if broken else ""
 
 
+def load_tar(data: bytes, _path: str) -> str:
+    """Python's tarfile lists every member, and none leaves the folder."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            members = archive.getmembers()
+            for member in members:
+                tarfile.data_filter(member, "/nonexistent")
+                if member.isfile():
+                    archive.extractfile(member).read()  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError, ValueError) as problem:
+        return f"tarfile refuses it: {type(problem).__name__}: {problem}"
+    return ""
+
+
 def load_npy(data: bytes, path: str) -> str:
     """numpy reads the numbers; objects are a pickle behind the header."""
     import numpy as np
@@ -190,6 +205,7 @@ def load_compressed(data: bytes, path: str) -> str:
 
 LOADERS: dict[str, Oracle] = {
     "zip": load_zip,
+    "tar": load_tar,
     "npy": load_npy,
     "compressed": load_compressed,
     "safetensors": load_safetensors,
@@ -211,6 +227,7 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
+        ".nemo": load_tar,
         ".npy": load_npy,
         ".gz": load_compressed,
     }

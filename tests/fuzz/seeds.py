@@ -34,6 +34,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
     "zip": ("model.zip",),
+    "tar": ("model.nemo",),
     "compressed": ("model.pkl.gz",),
     "npy": ("weights.npy",),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),

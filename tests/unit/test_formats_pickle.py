@@ -109,7 +109,7 @@ def test_a_payload_larger_than_the_window_is_passed_over() -> None:
 
 
 def third_party(state: bool = True) -> Pickle:
-    made = Pickle().glob("sklearn.svm._classes", "SVC").op("EMPTY_TUPLE", "NEWOBJ")
+    made = Pickle().glob("someteam.ranking", "Ranker").op("EMPTY_TUPLE", "NEWOBJ")
     return made.op("EMPTY_DICT").values("C", 1).op("SETITEM", "BUILD") if state else made
 
 

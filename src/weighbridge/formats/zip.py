@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weighbridge.formats.archives.flavours import PLAIN, flavours_of
 from weighbridge.formats.archives.members import over_limit, read_zip
+from weighbridge.formats.archives.tar import is_tar
 from weighbridge.formats.headers.defects import OverLimitError
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
@@ -13,7 +14,9 @@ def sniff(source: Source) -> Match:
     """CERTAIN where it begins as a zip archive that is not the archive of another unit; LIKELY where it only ends as one."""
     if PLAIN not in flavours_of(source):
         return Match.NO
-    return Match.CERTAIN if source.head(2) == b"PK" else Match.LIKELY
+    if source.head(2) == b"PK":
+        return Match.CERTAIN
+    return Match.NO if is_tar(source) else Match.LIKELY  # the last member of a tar archive may be a zip archive
 
 
 def read(source: Source) -> Reading:

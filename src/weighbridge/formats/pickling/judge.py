@@ -12,7 +12,8 @@ from collections.abc import Callable
 from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
 from weighbridge.formats.pickling.report import Report
-from weighbridge.formats.pickling.shapes import Refusal, build, make
+from weighbridge.formats.pickling.shapes import Refusal, make
+from weighbridge.formats.pickling.states import build
 from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
 
@@ -23,7 +24,7 @@ _METHOD_NAMES = frozenset(
 )
 """Instance attributes of these names would stand in for the methods that loading itself looks up."""
 
-PersistentIds = Callable[[Value], "Obj | str"]
+PersistentIds = Callable[[Value], "Obj | Global | str"]
 """Turns a persistent id into a storage, or says what is wrong with it."""
 
 
@@ -163,7 +164,7 @@ class Judge:
 
     def persistent_id(self, value: Value, locator: str) -> Value:
         """A reference to something outside the stream."""
-        found: Obj | str = "stands outside a torch checkpoint"
+        found: Obj | Global | str = "stands outside a torch checkpoint"
         if self.persistent is not None:
             found = self.persistent(value)
         if not isinstance(found, str):
@@ -238,8 +239,10 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
     target.count += len(items) // 2
     for index in range(0, len(items) - 1, 2):
         key, value = items[index], items[index + 1]
-        if key.__class__ is not str or key[:2] == "__" or key in _METHOD_NAMES:
+        if key.__class__ is not str or key[:2] == "__":
             target.odd_key = show(key)
+        elif key in _METHOD_NAMES:
+            target.method_key = show(key)
         if value.__class__ not in ATOMS or key.__class__ not in ATOMS or key in KEPT_KEYS:
             target.pairs.append((key, value))
             kept += 1

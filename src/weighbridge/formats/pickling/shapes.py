@@ -47,12 +47,6 @@ _ITEMS_LIMIT = 1 << 31
 """Items of no bytes that an array may have: a walk over more does not end."""
 
 
-_WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
-_FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
-"""What joblib before 1.2 wrote."""
-_SUBCLASSES = ("ndarray", "memmap", "matrix")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a call or a state is not covered. `check` is the finding it becomes."""
@@ -92,11 +86,12 @@ class ArrayWrapper:
     is_padded: bool
 
 
-def _lies(message: str) -> Refusal:
+def lies(message: str) -> Refusal:
+    """A refusal because a size or an offset is not what it says, so that memory beyond it would be read."""
     return Refusal(message=message, check="pickle.out-of-bounds")
 
 
-def _size(value: Value) -> int:
+def size_of(value: Value) -> int:
     """Bytes behind a bytes-like value; -1 where that depends on an encoding."""
     if value.__class__ is Blob:
         return value.size_bytes if value.kind != "str" else value.characters
@@ -114,7 +109,7 @@ def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
     if not arguments:
         return Blob("bytes", 0, 0)
     first = arguments[0]
-    size = len(first) if first.__class__ is str else _size(first)
+    size = len(first) if first.__class__ is str else size_of(first)
     head = first.encode("latin-1", "replace")[:128] if first.__class__ is str else b""
     return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size, head)
 
@@ -138,7 +133,8 @@ def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
 
 
-def _dtype_state(target: Obj, state: Value) -> Refusal | None:
+def dtype_state(target: Obj, state: Value) -> Refusal | None:
+    """Whether a numpy dtype may take this state; its size and flags are kept."""
     dtype = target.facts
     if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
@@ -150,17 +146,17 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     if version not in _DTYPE_VERSIONS or order not in _ORDERS:
         return Refusal(message="gives a numpy dtype a state of unknown version or byte order")
     if dtype.is_fixed:
-        return _lies("changes a numpy dtype that is already in use")
+        return lies("changes a numpy dtype that is already in use")
     dtype.is_fixed = True
     if alignment not in _ALIGNMENTS:
-        return _lies("gives a numpy dtype an alignment that no machine has")
+        return lies("gives a numpy dtype an alignment that no machine has")
     if not _is_metadata(dtype.letter, metadata, is_given=len(state) > 8):
         return Refusal(message="gives a numpy dtype metadata of unknown shape")
     if dtype.letter in _FLEXIBLE:
         problem = _flexible(dtype, inner, names, fields, size)
     else:
         is_plain = size == -1 and inner is None and names is None and fields is None
-        problem = None if is_plain else _lies("gives a numpy dtype of fixed size another size")
+        problem = None if is_plain else lies("gives a numpy dtype of fixed size another size")
     return problem or _flags_problem(dtype, flags)
 
 
@@ -180,11 +176,11 @@ def _is_metadata(letter: str, metadata: Value, *, is_given: bool) -> bool:
 
 def _flexible(dtype: Dtype, inner: Value, names: Value, fields: Value, size: int) -> Refusal | None:
     if size < 0 or (dtype.letter == "U" and size % 4):
-        return _lies("gives a numpy dtype an impossible size")
+        return lies("gives a numpy dtype an impossible size")
     dtype.item_bytes = size
     if dtype.letter != "V":
         is_plain = inner is None and fields is None and names is None
-        return None if is_plain else _lies("gives a numpy text dtype fields")
+        return None if is_plain else lies("gives a numpy text dtype fields")
     return _fields(dtype, names, fields) or _inner(inner, size)
 
 
@@ -195,9 +191,9 @@ def _flags_problem(dtype: Dtype, flags: int) -> Refusal | None:
     elif dtype.holds_objects:
         wanted = _RECORD_OF_REFERENCES
     else:
-        return _lies("gives a numpy dtype of numbers the flags of object references") if flags & _OBJECT_FLAGS else None
+        return lies("gives a numpy dtype of numbers the flags of object references") if flags & _OBJECT_FLAGS else None
     is_right = flags & wanted == wanted and flags & _OBJECT_FLAGS == wanted & _OBJECT_FLAGS
-    return None if is_right else _lies("hides the object references of a numpy dtype")
+    return None if is_right else lies("hides the object references of a numpy dtype")
 
 
 def _is_shape(value: Value) -> bool:
@@ -221,7 +217,7 @@ def _inner(inner: Value, size: int) -> Refusal | None:
     return (
         None
         if prod(lengths) * base.facts.item_bytes == size
-        else _lies("makes a numpy subarray that lies about its size")
+        else lies("makes a numpy subarray that lies about its size")
     )
 
 
@@ -239,20 +235,20 @@ def _fields(dtype: Dtype, names: Value, fields: Value) -> Refusal | None:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     titles = {places[name][2]: name for name in names if name in places and len(places[name]) > 2}
     if len(set(names)) != len(names) or set(places) != {*names, *titles}:
-        return _lies("makes a numpy record whose names are not those of its fields")
+        return lies("makes a numpy record whose names are not those of its fields")
     if any(places[title][:2] != places[name][:2] for title, name in titles.items()):
-        return _lies("makes a numpy field whose title is another one")
+        return lies("makes a numpy field whose title is another one")
     stretches = []
     for name in names:
         inner, offset = places[name][0].facts, places[name][1]
         inner.is_fixed = True
         if inner.item_bytes < 0 or offset < 0 or offset + inner.item_bytes > dtype.item_bytes:
-            return _lies("makes a numpy field that lies outside its record")
+            return lies("makes a numpy field that lies outside its record")
         stretches.append((offset, offset + inner.item_bytes))
         dtype.holds_objects |= inner.holds_objects
     stretches.sort()
     if dtype.holds_objects and any(end > start for (_, end), (start, _) in pairwise(stretches)):
-        return _lies("lays numbers over the object references of a numpy record")
+        return lies("lays numbers over the object references of a numpy record")
     return None
 
 
@@ -269,7 +265,7 @@ def _plain_numbers(value: Value) -> Refusal | None:
         return Refusal(message="builds a numpy dtype of something that is none")
     value.facts.is_fixed = True
     if value.facts.holds_objects or value.facts.item_bytes < 0:
-        return _lies("makes a numpy dtype that would read bytes as object references")
+        return lies("makes a numpy dtype that would read bytes as object references")
     return None
 
 
@@ -281,7 +277,8 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry)
 
 
-def _array_state(target: Obj, state: Value) -> Refusal | None:
+def array_state(target: Obj, state: Value) -> Refusal | None:
+    """Whether a numpy array may take this state: the bytes are those of its shape and dtype."""
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
     version, shape, dtype, is_fortran, raw = state
@@ -296,7 +293,7 @@ def _array_state(target: Obj, state: Value) -> Refusal | None:
     dtype.facts.is_fixed = True
     if dtype.facts.holds_objects:
         is_list = raw.__class__ is Sequence and raw.kind == "list" and raw.count == prod(shape)
-        return None if is_list else _lies("would read bytes as object references of a numpy array")
+        return None if is_list else lies("would read bytes as object references of a numpy array")
     return _filled(target, dtype.facts, shape, raw)
 
 
@@ -304,10 +301,10 @@ def _filled(target: Obj, dtype: Dtype, shape: tuple[int, ...], raw: Value) -> Re
     if raw.__class__ not in (bytes, str, Blob):
         return Refusal(message="fills a numpy array from something that is not bytes")
     if not dtype.item_bytes and prod(shape) > _ITEMS_LIMIT:
-        return _lies("makes a numpy array of more empty items than can be walked over")
-    wanted, size = prod(shape) * dtype.item_bytes, _size(raw)
+        return lies("makes a numpy array of more empty items than can be walked over")
+    wanted, size = prod(shape) * dtype.item_bytes, size_of(raw)
     if dtype.item_bytes < 0 or size not in (-1, wanted):
-        return _lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
+        return lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
     target.facts = Array(dtype=f"{dtype.letter}{dtype.item_bytes}", shape=shape, size_bytes=wanted)
     return None
 
@@ -316,11 +313,9 @@ def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     problem = _plain_numbers(arguments[0])
     if problem:
         return problem
-    wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
+    wanted, size = arguments[0].facts.item_bytes, size_of(arguments[1])
     return (
-        Obj(entry.makes, entry)
-        if size in (-1, wanted)
-        else _lies(f"reads a numpy scalar of {wanted} bytes from {size}")
+        Obj(entry.makes, entry) if size in (-1, wanted) else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
     )
 
 
@@ -342,7 +337,7 @@ def _tensor(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     view = view_of(storage, arguments[1], arguments[2], arguments[3], dtype)
     if isinstance(view, View) and entry.name == "_rebuild_qtensor" and prod(view.shape) > storage.numel * 4:
         view = "reserves more memory than its storage has"
-    return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else _lies(f"makes a tensor that {view}")
+    return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else lies(f"makes a tensor that {view}")
 
 
 def _same(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
@@ -364,27 +359,11 @@ def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
     return attributes_problem(state) or make(inner.entry, inner_arguments)
 
 
-def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
-    """Take the state of a NumpyArrayWrapper."""
-    refusal = Refusal(message="gives a joblib array a state of unknown shape")
-    if state.__class__ is not Mapping or target.facts is not None:
-        return refusal
-    pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
-    subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
-    is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
-    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
-    is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
-    kind = dtype.facts if dtype.__class__ is Obj else None
-    if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
-        return refusal
-    alignment = pairs.get("numpy_array_alignment_bytes")
-    if alignment is not None and alignment.__class__ is not int:
-        return refusal
-    if kind.item_bytes < 0 and not kind.holds_objects:
-        return refusal
-    kind.is_fixed = True
-    target.facts = ArrayWrapper(shape=shape, dtype=kind, is_padded=alignment is not None)
-    return None
+def _masked(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
+    """An empty masked array, to be filled by its state."""
+    if arguments[2] != (0,):
+        return lies("makes a masked array that is not empty before it has its state")
+    return Obj(entry.makes, entry)
 
 
 def attributes_problem(state: Value) -> Refusal | None:
@@ -395,8 +374,9 @@ def attributes_problem(state: Value) -> Refusal | None:
             continue
         if part.__class__ is not Mapping:
             return Refusal(message="sets a state that is not a dict of attributes", check="pickle.mutates-unknown")
-        if part.odd_key is not None:
-            return Refusal(message=f"sets the attribute {part.odd_key}", check="pickle.mutates-unknown")
+        odd_key = part.odd_key or part.method_key
+        if odd_key is not None:
+            return Refusal(message=f"sets the attribute {odd_key}", check="pickle.mutates-unknown")
     return None
 
 
@@ -406,6 +386,7 @@ _CALLS: dict[str, Check] = {
     "length": _length,
     "dtype": _dtype,
     "reconstruct": _reconstruct,
+    "masked": _masked,
     "scalar": _scalar,
     "frombuffer": _frombuffer,
     "tensor": _tensor,
@@ -413,13 +394,6 @@ _CALLS: dict[str, Check] = {
     "size": _size_of,
     "parameter-state": _parameter_state,
     "from-type": _from_type,
-}
-_STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
-    "attributes": lambda _target, state: attributes_problem(state),
-    "dtype": _dtype_state,
-    "joblib-array": _array_wrapper,
-    "ndarray": _array_state,
-    "reviewed": lambda _target, _state: None,
 }
 
 
@@ -431,11 +405,3 @@ def make(entry: Entry, arguments: tuple[Value, ...]) -> Value:
         return _CALLS[entry.check](entry, arguments)
     held = Mapping() if entry.items == "mapping" else Sequence(entry.items) if entry.items else None
     return Obj(entry.makes, entry, held=held)
-
-
-def build(target: Obj, state: Value) -> Refusal | None:
-    """Whether an object of a covered class may take this state; None where it may."""
-    entry = target.entry
-    if entry is None or not entry.build:
-        return Refusal(message=f"sets the state of {target.path}", check="pickle.mutates-unknown")
-    return _STATES[entry.build](target, state)

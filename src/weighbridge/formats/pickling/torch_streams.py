@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighbridge.formats.pickling.allowlist import Entry
 from weighbridge.formats.pickling.torch_values import Storage, View, elements_an_item, storage_of
-from weighbridge.formats.pickling.values import Mapping, Obj, Sequence, Value
+from weighbridge.formats.pickling.values import Global, Mapping, Obj, Sequence, Value
 from weighbridge.vocabulary import Fact, Header, Tensor, clip
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -25,8 +25,14 @@ class StorageIds:
         self.parts = parts
         self.by_key: dict[str, Storage] = {}
 
-    def __call__(self, value: Value) -> Obj | str:
-        """The storage, or what is wrong with the id."""
+    def __call__(self, value: Value) -> Obj | Global | str:
+        """The storage, or what is wrong with the id.
+
+        Checkpoints before 1.6 may also name a class together with the file and the text of its source, which the loader compares
+        (torch/serialization.py `_check_container_source`); that gives the class.
+        """
+        if self.parts > 5 and value.__class__ is tuple and len(value) == 4 and value[:1] == ("module",):
+            return value[1] if value[1].__class__ is Global else "is a module without a class"
         storage = storage_of(value, self.parts)
         if isinstance(storage, str):
             return storage
