@@ -135,6 +135,7 @@ class FractalHeap:
             raise UnsupportedError("filtered fractal heaps are not read", locator=f"byte {cursor.place}")
         if not (0 < start <= direct_limit <= PIECE_LIMIT_BYTES and 0 < width <= 1024 and bits <= 64):
             raise MalformedArtifactError("a fractal heap that cannot be", locator=f"byte {cursor.place}")
+        image.verify(cursor)
         self.shape = _Shape(
             width=width,
             start_bytes=start,
@@ -173,6 +174,7 @@ class FractalHeap:
             raise MalformedArtifactError("a heap block of too many rows", locator=f"byte {image.base + address}")
         size = 5 + image.offset_size + shape.offset_bytes + rows * shape.width * image.offset_size + 4
         cursor = image.structure(address, size, "fractal heap table", b"FHIB")
+        image.verify(cursor)
         self._check(cursor, offset)
         for row in range(rows):
             block = shape.row_bytes(row)
@@ -187,7 +189,9 @@ class FractalHeap:
     def _take_huge(self, address: int) -> None:
         kind, records = second_tree(self.image, address)
         if kind not in _TREE_OF_HUGE:
-            raise UnsupportedError("filtered objects of a heap are not read", locator=f"byte {self.image.base + address}")
+            raise UnsupportedError(
+                "filtered objects of a heap are not read", locator=f"byte {self.image.base + address}"
+            )
         for record in records:
             cursor = self.image.cursor(record, address)
             start, size = cursor.address(), cursor.length()
@@ -224,13 +228,16 @@ class FractalHeap:
             start, data = self.blocks[number]
             if offset - start + length <= len(data):
                 return data[offset - start : offset - start + length]
-        raise MalformedArtifactError("a heap object lies in no block", locator=f"byte {self.image.base + self.shape.header}")
+        raise MalformedArtifactError(
+            "a heap object lies in no block", locator=f"byte {self.image.base + self.shape.header}"
+        )
 
 
 def claim_free_space(image: Image, address: int) -> None:
     """A free-space manager and the list of its sections; the sections themselves are nobody's."""
     o, n = image.offset_size, image.length_size
     cursor = image.structure(address, 6 + 4 * n + 8 + n + o + 2 * n + 4, "free space", b"FSHD")
+    image.verify(cursor)
     cursor.take(2 + 4 * n + 8 + n)
     sections = cursor.address()
     cursor.take(n)

@@ -33,9 +33,7 @@ def chunk_entries(image: Image, address: int, rank: int) -> Iterator[tuple[int, 
             yield size, tuple(offsets[:-1]), child
 
 
-def _leaves(
-    image: Image, address: int, kind: int, key_size: int, k: int
-) -> Iterator[tuple[list[bytes], list[int]]]:
+def _leaves(image: Image, address: int, kind: int, key_size: int, k: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Keys and children of every leaf, from the left; a level is one below that of its parent."""
     size = 8 + 2 * image.offset_size + 2 * k * image.offset_size + (2 * k + 1) * key_size
     waiting: list[tuple[int, int]] = [(address, -1)]
@@ -68,6 +66,7 @@ def second_tree(image: Image, address: int) -> tuple[int, list[bytes]]:
     """The type of a second B-tree and all its records, in order."""
     o = image.offset_size
     cursor = image.structure(address, 16 + o + 2 + image.length_size + 4, "B-tree", b"BTHD")
+    image.verify(cursor)
     cursor.take(1)
     kind, node_size, record_size, depth = cursor.number(1), cursor.number(4), cursor.number(2), cursor.number(2)
     cursor.take(2)

@@ -124,7 +124,9 @@ class Walk:
             return
         for message in read_object(self.image, address):
             if message.kind in (Kind.SHARED_TABLE, Kind.DRIVER):
-                raise UnsupportedError("shared message tables and drivers are not read", locator=f"byte {message.place}")
+                raise UnsupportedError(
+                    "shared message tables and drivers are not read", locator=f"byte {message.place}"
+                )
             if message.kind == Kind.TREE_K:
                 cursor = self.image.cursor(message.data, message.place)
                 cursor.take(1)
@@ -154,8 +156,8 @@ class Walk:
         self._attributes(messages, path)
         is_group = bool(kinds & {Kind.SYMBOL_TABLE, Kind.LINK_INFO, Kind.LINK})
         if Kind.EXTERNAL_FILES in kinds:
-            message = f"the data of {clip(path, 80)} lies in other files, which loading it reads"
-            self.defects.add("hdf5.external", message, f"byte {address}", references=_FILE_ACCESS)
+            words = f"the data of {clip(path, 80)} lies in other files, which loading it reads"
+            self.defects.add("hdf5.external", words, f"byte {address}", references=_FILE_ACCESS)
         if Kind.LAYOUT in kinds:
             if is_group:
                 raise MalformedArtifactError("an object is a group and a dataset", locator=f"byte {address}")

@@ -70,7 +70,7 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
     code = ("keras.class", "keras.lambda")
     worst = next((f for f in found if f.outcome is Outcome.FAIL and f.check in code), None)
     opened = next((f for f in found if f.outcome is not Outcome.PASS), None)
-    evidence = (Evidence(artifact=path),)
+    evidence: tuple[Evidence, ...] = (Evidence(artifact=path),)
     if worst:
         outcome, severity, evidence = Outcome.FAIL, Severity.CRITICAL, worst.evidence
         words = f"loading runs code: {worst.message}"
@@ -80,7 +80,11 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
         evidence = opened.evidence if opened else evidence
     else:
         outcome, severity = Outcome.PASS, Severity.INFO
-        words = f"all {model.objects:,} objects that loading builds are Keras' own" if model.objects else "numbers and names only"
+        words = (
+            f"all {model.objects:,} objects that loading builds are Keras' own"
+            if model.objects
+            else "numbers and names only"
+        )
     answered = Finding(
         check="code.on-load", outcome=outcome, severity=severity, message=clip(words, 400), evidence=evidence
     )
@@ -122,7 +126,9 @@ def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         pointer, node = waiting.pop()
         if isinstance(node, dict):
             yield pointer, node
-            waiting += [(f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)]
+            waiting += [
+                (f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)
+            ]
         else:
             waiting += [(f"{pointer}/{i}", inner) for i, inner in enumerate(node) if isinstance(inner, dict | list)]
 
@@ -162,7 +168,12 @@ def _note(ruling: Ruling, name: str, pointer: str, defects: Defects) -> None:
         return
     message = f"it names {clip(name.lstrip('.'), 120)}: {ruling.reason}"
     defects.add(
-        "keras.class", message, pointer, grade=(ruling.outcome, ruling.severity), excerpt=name, references=ruling.references
+        "keras.class",
+        message,
+        pointer,
+        grade=(ruling.outcome, ruling.severity),
+        excerpt=name,
+        references=ruling.references,
     )
 
 
