@@ -62,6 +62,7 @@ def _first(image: Image, address: int) -> list[Message]:
         raise MalformedArtifactError(
             f"an object header of {count:,} messages holds {len(messages):,}", locator=f"byte {image.base + address}"
         )
+    image.spend(len(messages), address)
     return messages
 
 
@@ -93,6 +94,7 @@ def _second(image: Image, address: int) -> list[Message]:
                 raise UnsupportedError("an object of too many messages", locator=f"byte {image.base + address}")
             if kind == Kind.CONTINUATION:
                 waiting.append(_continued(image, message, b"OCHK"))
+    image.spend(len(messages), address)
     return messages
 
 

@@ -20,7 +20,7 @@ from weighbridge.vocabulary import Evidence, Fact, Finding, Outcome, Severity, c
 
 __all__ = ["CHECKS", "KerasModel", "answer", "judge", "prepare"]
 
-CONFIG_LIMIT_BYTES = 4 << 20
+CONFIG_LIMIT_BYTES = 2 << 20
 """Longest configuration that is judged; those of the largest models of 2026 end below 1 MB."""
 
 CHECKS = ("keras.config", "keras.class", "keras.lambda", "keras.file-access", "code.on-load")
@@ -121,16 +121,26 @@ def _describe(value: dict[str, Any], model: KerasModel, where: str) -> None:
 
 def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every JSON object at any depth with its pointer, outermost first. The depth is that of the JSON reader."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        pointer, node = waiting.pop()
+    if isinstance(value, dict):
+        yield "", value
+    keys: list[str] = []
+    open_nodes = [_members(value)]
+    while open_nodes:
+        key, node = next(open_nodes[-1], ("", None))
+        if node is None:
+            open_nodes.pop()
+            del keys[-1:]
+            continue
+        keys.append(key)
         if isinstance(node, dict):
-            yield pointer, node
-            waiting += [
-                (f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)
-            ]
-        else:
-            waiting += [(f"{pointer}/{i}", inner) for i, inner in enumerate(node) if isinstance(inner, dict | list)]
+            yield "/" + "/".join(clip(key, 40) for key in keys), node
+        open_nodes.append(_members(node))
+
+
+def _members(node: Any) -> Iterator[tuple[str, Any]]:
+    """The objects and arrays that one holds, with their keys."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    return ((str(key), inner) for key, inner in pairs if inner and isinstance(inner, dict | list))
 
 
 def _judge_object(node: dict[str, Any], pointer: str, defects: Defects) -> None:
