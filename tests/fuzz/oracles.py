@@ -204,6 +204,7 @@ def load_compressed(data: bytes, path: str) -> str:
 
 
 LOADERS: dict[str, Oracle] = {
+    "torch_export": load_zip,
     "zip": load_zip,
     "tar": load_tar,
     "npy": load_npy,
@@ -227,6 +228,7 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
+        ".pt2": load_zip,
         ".nemo": load_tar,
         ".npy": load_npy,
         ".gz": load_compressed,

@@ -33,6 +33,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "pickle": ("state.pkl",),
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
+    "torch_export": ("model.pt2",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
     "compressed": ("model.pkl.gz",),
