@@ -37,7 +37,9 @@ def sequential(*layers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def layer(name: str, module: str | None = "keras.layers", registered: str | None = None, **config: Any) -> dict[str, Any]:
+def layer(
+    name: str, module: str | None = "keras.layers", registered: str | None = None, **config: Any
+) -> dict[str, Any]:
     return {"module": module, "class_name": name, "config": {"name": "x", **config}, "registered_name": registered}
 
 
@@ -126,7 +128,8 @@ def test_cve_2025_1550_any_function_of_any_module(module: str, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "module", ["keras.utils", "keras.src.utils.file_utils", "tf_keras.utils", "tensorflow.keras.utils", "keras.api.utils"]
+    "module",
+    ["keras.utils", "keras.src.utils.file_utils", "tf_keras.utils", "tensorflow.keras.utils", "keras.api.utils"],
 )
 def test_cve_2025_8747_get_file(module: str) -> None:
     fetch = lambda_of(function(module, "get_file"), arguments={"origin": "http://example.org/x", "fname": "/tmp/x"})
@@ -149,7 +152,9 @@ def test_functions_of_keras_that_are_no_activation_are_refused(name: str) -> Non
         assert by_check(reading)["code.on-load"].severity is Severity.CRITICAL
 
 
-@pytest.mark.parametrize("module", ["keras.layers", "keras.src.export.tfsm_layer", "tensorflow.keras.layers", None, "x"])
+@pytest.mark.parametrize(
+    "module", ["keras.layers", "keras.src.export.tfsm_layer", "tensorflow.keras.layers", None, "x"]
+)
 def test_cve_2026_1462_tfsm_layer(module: str | None) -> None:
     for reading in both(sequential(layer("TFSMLayer", module, filepath="/tmp/model"))):
         found = by_check(reading)

@@ -14,19 +14,6 @@ from tests.conformance import samples
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
-FORMATS = (
-    "safetensors",
-    "gguf",
-    "pickle",
-    "torch_zip",
-    "torch_legacy",
-    "zip",
-    "tar",
-    "compressed",
-    "npy",
-    "text",
-    "unknown",
-)
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
     "gguf": ("model.gguf",),
@@ -34,6 +21,8 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
     "torch_export": ("model.pt2",),
+    "keras": ("model.keras",),
+    "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
     "compressed": ("model.pkl.gz",),
@@ -42,6 +31,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "unknown": ("weights.dat", "notes"),
 }
 """The names under which every input of a format is examined."""
+FORMATS = tuple(PATHS)
 
 
 @cache

@@ -7,6 +7,7 @@ other files are refused, because a program that loads the file reads those as th
 from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.archives.tar import is_tar
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, Defects
 from weighbridge.formats.headers.hdf5_image import Claim
 from weighbridge.formats.headers.hdf5_keras import judge_attributes
@@ -27,7 +28,10 @@ def sniff(source: Source) -> Match:
     at = find_superblock(source)
     if at <= 0:
         return Match.CERTAIN if at == 0 else Match.NO
-    return Match.LIKELY if source.read_at(0, min(at, 4096)).strip(b"\0") else Match.CERTAIN
+    if not source.read_at(0, min(at, 4096)).strip(b"\0"):
+        return Match.CERTAIN
+    # A member of an archive may lie where a reader looks behind a user block; it is examined as a member.
+    return Match.NO if is_tar(source) or source.head(2) == b"PK" else Match.LIKELY
 
 
 def read(source: Source) -> Reading:

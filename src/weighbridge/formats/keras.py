@@ -103,14 +103,21 @@ FORMAT = Format(
     media_type="application/x-keras",
     version=1,
     may_hold_code=True,
-    containers=("zip",),
+    containers=("zip", "hdf5"),
     checks=("keras.structure", "keras.archive", "keras.member", *CHECKS),
     references=(
         "https://keras.io/api/models/model_saving_apis/model_saving_and_loading/",
         *(
             f"https://nvd.nist.gov/vuln/detail/{cve}"
             for cve in (
-                *("CVE-2024-3660", "CVE-2025-1550", "CVE-2025-8747", "CVE-2025-9905", "CVE-2025-9906", "CVE-2025-12058"),
+                *(
+                    "CVE-2024-3660",
+                    "CVE-2025-1550",
+                    "CVE-2025-8747",
+                    "CVE-2025-9905",
+                    "CVE-2025-9906",
+                    "CVE-2025-12058",
+                ),
                 *("CVE-2025-12060", "CVE-2025-49655", "CVE-2026-1462", "CVE-2026-1669"),
             )
         ),
