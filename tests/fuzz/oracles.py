@@ -6,11 +6,16 @@ unpickler in a forked child, GGUF by a short parser after the reference implemen
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import re
 import struct
+import tarfile
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -138,7 +143,71 @@ def load_torch(data: bytes, path: str) -> str:
     return load_pickles(data, path)
 
 
+def load_zip(data: bytes, _path: str) -> str:
+    """Python's zipfile opens every member with its checksum."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            broken = archive.testzip()
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        struct.error,
+    ) as problem:
+        return f"zipfile refuses it: {type(problem).__name__}: {problem}"
+    return f"zipfile finds {broken} broken" if broken else ""
+
+
+def load_tar(data: bytes, _path: str) -> str:
+    """Python's tarfile lists every member, and none leaves the folder."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            members = archive.getmembers()
+            for member in members:
+                tarfile.data_filter(member, "/nonexistent")
+                if member.isfile():
+                    archive.extractfile(member).read()  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError, ValueError) as problem:
+        return f"tarfile refuses it: {type(problem).__name__}: {problem}"
+    return ""
+
+
+def load_npy(data: bytes, path: str) -> str:
+    """numpy reads the numbers; objects are a pickle behind the header."""
+    import numpy as np
+
+    stream = io.BytesIO(data)
+    try:
+        np.load(stream, allow_pickle=False)
+    except ValueError as problem:
+        if "allow_pickle" not in str(problem):
+            return f"numpy refuses it: {problem}"
+        return load_pickles(data[stream.tell() :], path)
+    except (EOFError, OSError, SyntaxError, TypeError) as problem:
+        return f"numpy refuses it: {type(problem).__name__}: {problem}"
+    return f"bytes stand behind the array, from {stream.tell()} on" if data[stream.tell() :].strip(b"\0") else ""
+
+
+def load_compressed(data: bytes, path: str) -> str:
+    """Python unfolds it to the end, and pickles in it load."""
+    openers = {b"\x1f": gzip.decompress, b"B": bz2.decompress, b"\xfd": lzma.decompress, b"]": lzma.decompress}
+    opener = openers.get(data[:1], zlib.decompress)
+    packed = data[21:] if data[:2] == b"ZF" else data
+    try:
+        content = opener(packed)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
+        return f"it does not unfold: {problem}"
+    return load_pickles(content, path) if content[:1] == b"\x80" else ""
+
+
 LOADERS: dict[str, Oracle] = {
+    "zip": load_zip,
+    "tar": load_tar,
+    "npy": load_npy,
+    "compressed": load_compressed,
     "safetensors": load_safetensors,
     "gguf": load_gguf,
     "pickle": load_pickles,
@@ -157,5 +226,9 @@ def loader_of(path: str) -> Oracle:
         ".pkl": load_pickles,
         ".bin": load_torch,
         ".pt": load_torch,
+        ".zip": load_zip,
+        ".nemo": load_tar,
+        ".npy": load_npy,
+        ".gz": load_compressed,
     }
     return by_suffix.get(suffix, load_text)

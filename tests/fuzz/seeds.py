@@ -14,13 +14,29 @@ from tests.conformance import samples
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
-FORMATS = ("safetensors", "gguf", "pickle", "torch_zip", "torch_legacy", "text", "unknown")
+FORMATS = (
+    "safetensors",
+    "gguf",
+    "pickle",
+    "torch_zip",
+    "torch_legacy",
+    "zip",
+    "tar",
+    "compressed",
+    "npy",
+    "text",
+    "unknown",
+)
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
     "gguf": ("model.gguf",),
     "pickle": ("state.pkl",),
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
+    "zip": ("model.zip",),
+    "tar": ("model.nemo",),
+    "compressed": ("model.pkl.gz",),
+    "npy": ("weights.npy",),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),
     "unknown": ("weights.dat", "notes"),
 }
@@ -32,7 +48,7 @@ def seeds(form: str) -> tuple[bytes, ...]:
     """Valid and hostile files of one format, smallest first."""
     listed = {module.name for module in pkgutil.iter_modules(samples.__path__)}
     found = [s.data for s in import_module(f"{samples.__name__}.{form}").SAMPLES] if form in listed else []
-    return tuple(sorted({*found, *_MORE[form]()}, key=len))
+    return tuple(sorted({*found, *_MORE.get(form, list)()}, key=len))
 
 
 def _safetensors() -> list[bytes]:

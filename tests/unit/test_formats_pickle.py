@@ -179,10 +179,10 @@ def test_what_is_refused_and_how(made: Pickle, check: str, severity: Severity) -
     assert on_load(reading).outcome is Outcome.FAIL
 
 
-def test_a_joblib_file_is_unknown_and_says_why() -> None:
+def test_a_joblib_file_in_several_parts_is_unknown_and_says_why() -> None:
     made = (
         Pickle(4)
-        .stack_glob("joblib.numpy_pickle", "NumpyArrayWrapper")
+        .stack_glob("joblib.numpy_pickle_compat", "NDArrayWrapper")
         .op("EMPTY_TUPLE", "NEWOBJ", "EMPTY_DICT", "BUILD")
     )
     reading = read(made.raw(b"\x00\x00\xf0\x3f" * 16).stop(), "model.joblib")

@@ -32,7 +32,7 @@ from weighbridge.formats.headers.text_kinds import (
     missing_content,
 )
 from weighbridge.formats.headers.text_scan import TextScan, scan_text
-from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.contract import Format, Match, Reading, own_name
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Severity, SpanKind, clip
@@ -244,7 +244,7 @@ class _Reader:
             self.defects.add("text.template", message, grade=UNJUDGED)
             return
         text = self.source.read_at(self.scan.bom_bytes, self.source.size_bytes - self.scan.bom_bytes)
-        stem = PurePosixPath(self.source.path).name.split(".")[0]
+        stem = own_name(self.source.path).split(".")[0]
         name = "" if stem == "chat_template" else stem
         template = text.decode(self.scan.encoding)
         self.digests.append(template_fact(name, template))
@@ -253,7 +253,7 @@ class _Reader:
 
     def look_at_code(self) -> None:
         """Name source that is carried along, and who runs it where somebody does without being asked."""
-        name = PurePosixPath(self.source.path).name.lower()
+        name = own_name(self.source.path)
         if name in RUN_BY:
             message = f"{SAYS[self.kind]} that {RUN_BY[name]}, and that this release does not analyse"
             self.defects.add("text.code-carried", message, grade=UNJUDGED)
@@ -270,7 +270,7 @@ class _Reader:
 
     def is_vocabulary(self) -> bool:
         """Whether the tokens of a model stand in this file."""
-        return self.kind is TextKind.VOCABULARY or PurePosixPath(self.source.path).name.lower() in _LINT_ONLY
+        return self.kind is TextKind.VOCABULARY or own_name(self.source.path) in _LINT_ONLY
 
     def header(self) -> Header | None:
         """What the file says about the model, None where that is nothing."""
@@ -291,7 +291,7 @@ FORMAT = Format(
     name="text",
     title="text of a model repository",
     media_type="text/plain",
-    version=1,
+    version=2,
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -21,6 +20,7 @@ from weighbridge.formats.headers.text_demands import (
     spelled,
     unsafe_in_template,
 )
+from weighbridge.formats.reading.contract import own_name
 from weighbridge.vocabulary import Fact, clip
 
 JSON_LIMIT_BYTES = 40 << 20
@@ -44,6 +44,25 @@ _WANTED_NAMES = frozenset(
 _WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
 _WANTED_SPELLED = re.compile(rb'"(?:' + b"|".join(map(spelled, sorted(_WANTED_NAMES))) + rb')"\Z')
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
+_CONFIG_KEYS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
+    *(
+        "num_key_value_heads",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+        "use_bias",
+        "max_position_embeddings",
+    ),
+    *("type_vocab_size", "qk_layernorm", "use_qk_norm", "rotary_dim", "attention_in_bias", "qkv_bias"),
+    *("n_embd", "n_layer", "n_head", "n_inner", "n_positions", "n_ctx", "dim", "n_layers", "n_heads", "hidden_dim"),
+    *("num_local_experts", "num_experts", "n_routed_experts", "n_shared_experts", "moe_intermediate_size"),
+    *("shared_expert_intermediate_size", "first_k_dense_replace", "decoder_sparse_step", "moe_layer_freq"),
+    *("num_nextn_predict_layers", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"),
+    *("r", "lora_alpha", "add_cross_attention"),
+)
+"""Whole numbers and yes-or-no of a configuration that say which tensors a model has."""
+_CONFIG_LIMIT = 1 << 40
 _TEXT = re.compile(rb"(\"(?:[^\"\\]|\\.)*+\")(\s*+:)?", re.DOTALL)
 _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
 
@@ -91,7 +110,7 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         (w.offset, w.key) for w in result.watched if not data[w.offset : w.offset + 16].startswith(_NOTHING)
     ]
     small = len(data) <= _BUILD_LIMIT_BYTES
-    name = PurePosixPath(path).name.lower()
+    name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:
         _take_config(load(data), facts)
     if name == "tokenizer.json" or {"model", "added_tokens"} <= members.keys():
@@ -136,6 +155,13 @@ def _take_config(config: Any, facts: JsonFacts) -> None:
     facts.cache_bytes_per_token = cache_of_config(config)
     facts.digests.append(Fact(name="config", value=canonical_sha256(config)))
     _take_metadata(config, facts)
+    facts.metadata += [
+        Fact(name=f"config.{key}", value=str(value).lower())
+        for key in _CONFIG_KEYS
+        if type(value := config.get(key)) is bool or (type(value) is int and 0 <= value < _CONFIG_LIMIT)
+    ]
+    if isinstance(config.get("mlp_only_layers"), list) and config["mlp_only_layers"]:
+        facts.metadata.append(Fact(name="config.mlp_only_layers", value="some"))
 
 
 def _take_tokenizer_config(config: Any, facts: JsonFacts) -> None:

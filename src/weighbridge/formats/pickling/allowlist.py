@@ -27,7 +27,7 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.values import TOP, Blob, Global, Mapping, Obj, Sequence, Value
 
 KINDS = ("call", "class", "value")
-_FILES = ("base.toml", "numpy.toml", "torch.toml")
+_FILES = ("base.toml", "numpy.toml", "joblib.toml", "torch.toml")
 _FIELDS = {"module", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}
 
 ARGUMENT_LIMIT = 1000

@@ -13,7 +13,7 @@ from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
 from weighbridge.formats.pickling.report import Report
 from weighbridge.formats.pickling.shapes import Refusal, build, make
-from weighbridge.formats.pickling.values import ATOMS, TOP, Global, Mapping, Obj, Sequence, Value, show
+from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
 
 GLOBAL_LIMIT = 20_000
@@ -240,7 +240,7 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
         key, value = items[index], items[index + 1]
         if key.__class__ is not str or key[:2] == "__" or key in _METHOD_NAMES:
             target.odd_key = show(key)
-        if value.__class__ not in ATOMS or key.__class__ not in ATOMS:
+        if value.__class__ not in ATOMS or key.__class__ not in ATOMS or key in KEPT_KEYS:
             target.pairs.append((key, value))
             kept += 1
     return kept

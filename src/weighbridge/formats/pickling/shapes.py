@@ -47,6 +47,12 @@ _ITEMS_LIMIT = 1 << 31
 """Items of no bytes that an array may have: a walk over more does not end."""
 
 
+_WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
+_FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
+"""What joblib before 1.2 wrote."""
+_SUBCLASSES = ("ndarray", "memmap", "matrix")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a call or a state is not covered. `check` is the finding it becomes."""
@@ -75,6 +81,15 @@ class Array:
     dtype: str
     shape: tuple[int, ...]
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayWrapper:
+    """An array that follows in the stream: `item_bytes` an element, or objects; `is_padded` where a length of padding comes first."""
+
+    shape: tuple[int, ...]
+    dtype: Dtype
+    is_padded: bool
 
 
 def _lies(message: str) -> Refusal:
@@ -349,6 +364,29 @@ def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
     return attributes_problem(state) or make(inner.entry, inner_arguments)
 
 
+def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
+    """Take the state of a NumpyArrayWrapper."""
+    refusal = Refusal(message="gives a joblib array a state of unknown shape")
+    if state.__class__ is not Mapping or target.facts is not None:
+        return refusal
+    pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
+    subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
+    is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
+    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
+    is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
+    kind = dtype.facts if dtype.__class__ is Obj else None
+    if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
+        return refusal
+    alignment = pairs.get("numpy_array_alignment_bytes")
+    if alignment is not None and alignment.__class__ is not int:
+        return refusal
+    if kind.item_bytes < 0 and not kind.holds_objects:
+        return refusal
+    kind.is_fixed = True
+    target.facts = ArrayWrapper(shape=shape, dtype=kind, is_padded=alignment is not None)
+    return None
+
+
 def attributes_problem(state: Value) -> Refusal | None:
     """Whether a state sets nothing but plain attributes: a dict, or a pair of dicts, without dunder or method names."""
     parts = state if state.__class__ is tuple and len(state) == 2 else (state,)
@@ -379,6 +417,7 @@ _CALLS: dict[str, Check] = {
 _STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
     "attributes": lambda _target, state: attributes_problem(state),
     "dtype": _dtype_state,
+    "joblib-array": _array_wrapper,
     "ndarray": _array_state,
     "reviewed": lambda _target, _state: None,
 }

@@ -11,7 +11,7 @@ import re
 import zlib
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.archives.zip import STORED, Archive, Inflated, Member, checksum, open_member, walk
+from weighbridge.formats.archives.zip import STORED, Archive, Member, checksum, open_member, walk
 from weighbridge.formats.pickling.judge import GLOBAL_LIMIT
 from weighbridge.formats.pickling.machine import OPCODE_LIMIT
 from weighbridge.formats.pickling.report import Report, conclude, structure
@@ -19,7 +19,7 @@ from weighbridge.formats.pickling.streams import StreamReader, glance
 from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
 from weighbridge.formats.pickling.values import Value
 from weighbridge.formats.reading.contract import Reading, whole
-from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.formats.reading.spans import Span, complete
 from weighbridge.vocabulary import Evidence, Fact, Finding, Outcome, Severity, SpanKind, clip
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Value = Any
 """An abstract value: a constant, a tuple of values, or an instance of a class of this module."""
 
+KEPT_KEYS = frozenset(("order", "allow_mmap", "numpy_array_alignment_bytes"))
+"""Keys of a dict whose constants are kept as well, for the checks that need them."""
+
 ATOMS = frozenset((bool, int, float, str, bytes, type(None)))
 """Classes of values that hold nothing else."""
 
