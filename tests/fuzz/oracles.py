@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
 from tests.fuzz.unpickling import unpickle
+from tests.fuzz.wire_loader import load_onnx, load_tf
 from weighbridge.testing.fuzzing import Oracle
 
 LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -203,7 +204,16 @@ def load_compressed(data: bytes, path: str) -> str:
     return load_pickles(content, path) if content[:1] == b"\x80" else ""
 
 
+def load_raw(data: bytes, _path: str) -> str:
+    """Numbers are never loaded by themselves: who takes them for a pickle calls nothing by that."""
+    ran = unpickle(data, streams=1).ran
+    return f"as a pickle it runs {ran}" if ran else ""
+
+
 LOADERS: dict[str, Oracle] = {
+    "onnx": load_onnx,
+    "tf_saved_model": load_tf,
+    "raw_tensors": load_raw,
     "zip": load_zip,
     "tar": load_tar,
     "npy": load_npy,
@@ -230,5 +240,7 @@ def loader_of(path: str) -> Oracle:
         ".nemo": load_tar,
         ".npy": load_npy,
         ".gz": load_compressed,
+        ".onnx": load_onnx,
+        ".pb": load_tf,
     }
     return by_suffix.get(suffix, load_text)

@@ -29,10 +29,11 @@ _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 
 
 def sniff(source: Source) -> Match:
-    """CERTAIN where the whole file is fields of a model, with a version of the format and a graph of operators; else LIKELY or NO."""
+    """CERTAIN where the whole file is fields of a model with a graph of operators, in any order; LIKELY where it is cut short."""
     head = source.head(2)
-    if len(head) < 2 or head[0] != _IR_VERSION << 3 or not 1 <= head[1] <= _LAST_IR + 50:  # a tag and its number
+    if len(head) < 2 or head[0] >> 3 not in _TOP:
         return Match.NO
+    is_usual = head[0] == _IR_VERSION << 3 and 1 <= head[1] <= _LAST_IR + 50  # other orders load as well
     seen: dict[int, Place] = {}
     wire = Wire(source, field_limit=10_000, window_bytes=4096)
     try:
@@ -40,13 +41,11 @@ def sniff(source: Source) -> Match:
             if number not in _TOP or (kind == VARINT) is not (number in (1, 5)):
                 return Match.NO
             seen.setdefault(number, (start, end))
-            if _GRAPH in seen and len(seen) >= _FIRST_FIELDS:
-                break
-        if _GRAPH not in seen:
+        if _GRAPH not in seen or not (is_usual or _OPSETS in seen):
             return Match.NO
         return Match.CERTAIN if _is_graph(wire, seen[_GRAPH]) else Match.NO
     except MalformedArtifactError:
-        return Match.LIKELY if _GRAPH in seen or len(seen) > 1 else Match.NO
+        return Match.LIKELY if is_usual and (_GRAPH in seen or len(seen) > 1) else Match.NO
 
 
 def _is_graph(wire: Wire, place: Place) -> bool:

@@ -70,7 +70,11 @@ FORMAT = Format(
     media_type="application/x-tar",
     version=1,
     may_hold_code=True,
-    containers=("tar", "zip", "hdf5"),  # a reader that looks for these finds a member, which is examined, or unexplained bytes
+    containers=(
+        "tar",
+        "zip",
+        "hdf5",
+    ),  # a reader that looks for these finds a member, which is examined, or unexplained bytes
     checks=("tar.structure", "tar.archive", "code.on-load"),
     references=(
         "https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html",

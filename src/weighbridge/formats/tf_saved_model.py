@@ -16,13 +16,15 @@ from weighbridge.formats.graphs.operators import Deed, tensorflow_operators
 from weighbridge.formats.graphs.places import leaves_folder
 from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.protobuf import LENGTH, Wire
-from weighbridge.formats.reading.contract import Format, Match, Reading, whole
+from weighbridge.formats.reading.contract import Format, Match, Reading, own_name, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Severity, SpanKind, clip
 
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _KERAS = "keras.SavedMetadata"
-_ROOTS = ("SavedModel", "MetaGraphDef", "GraphDef", _KERAS)
+_FINGERPRINT = "FingerprintDef"
+_ROOTS = ("SavedModel", "MetaGraphDef", "GraphDef", _KERAS, _FINGERPRINT)
+_FINGERPRINT_LIMIT_BYTES = 512
 _WIRE_LIMIT = 20_000
 _TEXT_LIMIT_BYTES = 1 << 20
 _LISTED = 200
@@ -62,6 +64,8 @@ def _fits(wire: Wire, root: str, fields: list[tuple[int, int, Place]]) -> bool:
             return _has_graph(wire, (0, wire.source.size_bytes))
         case "GraphDef":
             return 1 in numbers and _is_node(wire, numbers[1])
+        case "FingerprintDef":
+            return 6 in numbers and wire.source.size_bytes <= _FINGERPRINT_LIMIT_BYTES  # version
         case _:
             return 1 in numbers and _is_layer(wire, numbers[1])
 
@@ -87,10 +91,13 @@ def _is_layer(wire: Wire, place: Place) -> bool:
 def sniff(source: Source) -> Match:
     """CERTAIN by the structure of one of the roots, LIKELY where such a file is cut short."""
     try:
-        return Match.CERTAIN if root_of(source) else Match.NO
+        root = root_of(source)
     except MalformedArtifactError:
         suspect = source.path.endswith((".pb", ".meta"))
         return Match.LIKELY if suspect and source.head(1) in (b"\x08", b"\x0a") else Match.NO
+    if root == _FINGERPRINT:  # numbers without a mark of their own: the name has to say it
+        return Match.LIKELY if own_name(source.path) == "fingerprint.pb" else Match.NO
+    return Match.CERTAIN if root else Match.NO
 
 
 def read(source: Source) -> Reading:
@@ -117,6 +124,7 @@ class _Graph:
         self.operators = tensorflow_operators()
         self.functions: set[str] = set()
         self.seen: set[str] = set()
+        self.judged: set[str] = set()
         self.nodes = 0
         self.root = ""
 
@@ -133,6 +141,9 @@ class _Graph:
         if root == _KERAS:
             for layer in self.messages.take(root, place).get("nodes", ()):
                 self._judge_layer(self.messages.take("keras.SavedObject", layer), layer[0])
+        elif root == _FINGERPRINT:
+            for version in self.messages.take(root, place).get("version", ()):
+                self.messages.take("VersionDef", version)
         elif root == "GraphDef":
             self._take_graph(place)
         elif root == "MetaGraphDef":
@@ -169,6 +180,7 @@ class _Graph:
             for function in library.get("function", ())
         ]
         self.functions = {self._name_of(function) for function in functions}
+        self.judged = set()  # another graph has other functions
         self._take_nodes(graph.get("node", []))
         for function in functions:
             self._take_nodes(function.get("node_def", []))
@@ -194,19 +206,20 @@ class _Graph:
                 self._judge_print(node, place[0])
             elif name in self.operators.paths:
                 takes_paths = True
-            if name not in self.seen:
-                self.seen.add(name)
+            self.seen.add(name)
+            if name not in self.judged:
+                self.judged.add(name)
                 self._judge_operator(name, place[0])
         if takes_paths:
             for node in constants:
                 self._judge_constant(node)
 
     def _judge_operator(self, name: str, start: int) -> None:
-        if name in self.functions:
-            return
         match self.operators.deed(name):
             case Deed.CALCULATES:
                 return
+            case Deed.FOREIGN if name in self.functions:
+                return  # judged where it is defined
             case Deed.REACHES_OUT:
                 message = f"operator {clip(name)} {self.operators.reaches_out[name]} when the graph runs"
                 self.defects.add("tf_saved_model.operator", message, f"byte {start}", grade=_CRITICAL, excerpt=name)
