@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
 from tests.fuzz.unpickling import unpickle
+from tests.fuzz.wire_loader import load_onnx, load_tf
 from weighbridge.testing.fuzzing import Oracle
 
 LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -203,8 +204,24 @@ def load_compressed(data: bytes, path: str) -> str:
     return load_pickles(content, path) if content[:1] == b"\x80" else ""
 
 
+def load_raw(data: bytes, _path: str) -> str:
+    """Numbers are never loaded by themselves: who takes them for a pickle calls nothing by that."""
+    ran = unpickle(data, streams=1).ran
+    return f"as a pickle it runs {ran}" if ran else ""
+
+
+def load_keras(data: bytes, path: str) -> str:
+    """The archive, where it is one; for HDF5 no second reader is in the test environment."""
+    return load_zip(data, path) if data[:2] == b"PK" else ""
+
+
 LOADERS: dict[str, Oracle] = {
+    "keras": load_keras,
+    "hdf5": load_keras,
     "torch_export": load_zip,
+    "onnx": load_onnx,
+    "tf_saved_model": load_tf,
+    "raw_tensors": load_raw,
     "zip": load_zip,
     "tar": load_tar,
     "npy": load_npy,
@@ -228,9 +245,13 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
+        ".keras": load_keras,
+        ".h5": load_keras,
         ".pt2": load_zip,
         ".nemo": load_tar,
         ".npy": load_npy,
         ".gz": load_compressed,
+        ".onnx": load_onnx,
+        ".pb": load_tf,
     }
     return by_suffix.get(suffix, load_text)

@@ -11,6 +11,19 @@ from functools import cache
 from importlib import import_module
 
 from tests.conformance import samples
+from weighbridge.testing.graphs import (
+    external_data,
+    keras_metadata,
+    message,
+    onnx_model,
+    onnx_node,
+    onnx_tensor,
+    saved_model,
+    tf_call,
+    tf_graph,
+    tf_node,
+    tf_text,
+)
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
@@ -27,6 +40,9 @@ PATHS: dict[str, tuple[str, ...]] = {
     "tar": ("model.nemo",),
     "compressed": ("model.pkl.gz",),
     "npy": ("weights.npy",),
+    "onnx": ("model.onnx",),
+    "tf_saved_model": ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb"),
+    "raw_tensors": ("variables.data-00000-of-00001", "model.onnx_data"),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),
     "unknown": ("weights.dat", "notes"),
 }
@@ -118,6 +134,25 @@ def _text() -> list[bytes]:
     ]
 
 
+def _onnx() -> list[bytes]:
+    branch = message((1, "then_branch"), (6, message((1, onnx_node("Relu")), (2, "inner"))), (20, 5))
+    escape = onnx_tensor("w", more=external_data(location="../../etc/passwd"))
+    return [
+        onnx_model([onnx_node("If", attributes=[branch])], notes={"author": "nobody"}),
+        onnx_model([onnx_node("PyOp", "ai.onnx.contrib")], domains=("", "ai.onnx.contrib")),
+        onnx_model([onnx_node("Relu")], [escape]),
+    ]
+
+
+def _tf_saved_model() -> list[bytes]:
+    return [
+        saved_model([tf_call("f")], {"f": [tf_node("PyFunc")]}),
+        saved_model([tf_text("/etc/cron.d/x"), tf_node("SaveV2")], assets=["../x"]),
+        tf_graph([tf_node("NoOp")], {"ReadFile": [tf_node("Identity")]}),
+        keras_metadata('{"class_name": "Lambda", "config": {}}'),
+    ]
+
+
 def _unknown() -> list[bytes]:
     return [b"\x00" * 40, b"\x89HDF\r\n\x1a\n" + bytes(40), b"\x93NUMPY\x01\x00", b"\x7fELF\x02\x01\x01", b"\xff" * 9]
 
@@ -129,5 +164,7 @@ _MORE = {
     "torch_zip": _torch_zip,
     "torch_legacy": _torch_legacy,
     "text": _text,
+    "onnx": _onnx,
+    "tf_saved_model": _tf_saved_model,
     "unknown": _unknown,
 }
