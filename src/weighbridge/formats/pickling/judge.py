@@ -12,7 +12,8 @@ from collections.abc import Callable
 from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
 from weighbridge.formats.pickling.report import Report
-from weighbridge.formats.pickling.shapes import Refusal, build, make
+from weighbridge.formats.pickling.facts import Refusal
+from weighbridge.formats.pickling.shapes import build, make
 from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
 
@@ -22,6 +23,9 @@ _METHOD_NAMES = frozenset(
     (*dir(dict), *dir(list), *dir(set), "appendleft", "extendleft", "move_to_end", "popleft", "rotate")
 )
 """Instance attributes of these names would stand in for the methods that loading itself looks up."""
+
+_MODEL = "__model"
+"""An entry of CatBoost's state; no method has this name."""
 
 PersistentIds = Callable[[Value], "Obj | str"]
 """Turns a persistent id into a storage, or says what is wrong with it."""
@@ -183,7 +187,7 @@ class Judge:
     def finish(self) -> None:
         """Say about every name that was met what nobody said yet."""
         for found in self.report.globals.values():
-            if found.is_called or found.entry is not None:
+            if found.is_called or (found.entry is not None and not found.reason):
                 continue
             if found.reason:
                 self.report.fail(
@@ -238,8 +242,10 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
     target.count += len(items) // 2
     for index in range(0, len(items) - 1, 2):
         key, value = items[index], items[index + 1]
-        if key.__class__ is not str or key[:2] == "__" or key in _METHOD_NAMES:
+        if key.__class__ is not str or (key[:2] == "__" and key != _MODEL):
             target.odd_key = show(key)
+        elif key in _METHOD_NAMES:
+            target.method_key = show(key)
         if value.__class__ not in ATOMS or key.__class__ not in ATOMS or key in KEPT_KEYS:
             target.pairs.append((key, value))
             kept += 1

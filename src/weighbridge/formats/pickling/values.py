@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 Value = Any
 """An abstract value: a constant, a tuple of values, or an instance of a class of this module."""
 
-KEPT_KEYS = frozenset(("order", "allow_mmap", "numpy_array_alignment_bytes"))
+KEPT_KEYS = frozenset(
+    ("order", "allow_mmap", "numpy_array_alignment_bytes", "bit_generator", "pos", "buffer_pos", "node_count", "num_layers")
+)
 """Keys of a dict whose constants are kept as well, for the checks that need them."""
-
 ATOMS = frozenset((bool, int, float, str, bytes, type(None)))
 """Classes of values that hold nothing else."""
 
@@ -88,15 +89,16 @@ class Sequence:
 class Mapping:
     """A dict. Pairs whose value or key holds something are kept; the others are counted.
 
-    `odd_key` is a key that no plain attribute has. `is_frozen`: what was made from it was checked, so it may not change.
+    `odd_key` is a key that no plain attribute has, `method_key` one that names a method of containers. `is_frozen`: what was made from it was checked, so it may not change.
     """
 
-    __slots__ = ("count", "is_frozen", "odd_key", "pairs")
+    __slots__ = ("count", "is_frozen", "method_key", "odd_key", "pairs")
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Value, Value]] = []
         self.count = 0
         self.odd_key: str | None = None
+        self.method_key: str | None = None
         self.is_frozen = False
 
 
