@@ -40,13 +40,9 @@ def test_what_torch_writes_passes_and_is_explained(name: str) -> None:
     assert sums.tensor_bytes > 100
 
 
-def test_a_whole_module_needs_policy_lines_and_nothing_else() -> None:
+def test_a_whole_module_of_torch_s_own_layers_passes() -> None:
     reading = read((REAL / "whole_module.pt").read_bytes())
-    assert on_load(reading).outcome is Outcome.UNKNOWN
-    assert {finding.check for finding in reading.findings if finding.outcome is not Outcome.PASS} == {
-        "code.on-load",
-        "pickle.unlisted-global",
-    }
+    assert on_load(reading).outcome is Outcome.PASS
 
 
 def test_torchscript_is_unknown_for_its_code() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
-from weighbridge.formats.pickling.report import Report
 from weighbridge.formats.pickling.facts import Refusal
+from weighbridge.formats.pickling.report import Report
 from weighbridge.formats.pickling.shapes import build, make
 from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
@@ -24,11 +24,11 @@ _METHOD_NAMES = frozenset(
 )
 """Instance attributes of these names would stand in for the methods that loading itself looks up."""
 
-_MODEL = "__model"
-"""An entry of CatBoost's state; no method has this name."""
+_INERT_NAMES = ("__doc__", "__model")
+"""Attributes of distributions of scipy and of models of CatBoost; no method has such a name."""
 
-PersistentIds = Callable[[Value], "Obj | str"]
-"""Turns a persistent id into a storage, or says what is wrong with it."""
+PersistentIds = Callable[[Value], "Obj | Global | str"]
+"""Turns a persistent id into a storage or a class, or says what is wrong with it."""
 
 
 class Judge:
@@ -167,7 +167,7 @@ class Judge:
 
     def persistent_id(self, value: Value, locator: str) -> Value:
         """A reference to something outside the stream."""
-        found: Obj | str = "stands outside a torch checkpoint"
+        found: Obj | Global | str = "stands outside a torch checkpoint"
         if self.persistent is not None:
             found = self.persistent(value)
         if not isinstance(found, str):
@@ -242,7 +242,7 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
     target.count += len(items) // 2
     for index in range(0, len(items) - 1, 2):
         key, value = items[index], items[index + 1]
-        if key.__class__ is not str or (key[:2] == "__" and key != _MODEL):
+        if key.__class__ is not str or (key[:2] == "__" and key not in _INERT_NAMES):
             target.odd_key = show(key)
         elif key in _METHOD_NAMES:
             target.method_key = show(key)

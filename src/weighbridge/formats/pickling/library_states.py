@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from weighbridge.formats.pickling.allowlist import Entry, Signature
 from weighbridge.formats.pickling.facts import Array, Refusal, lies
-from weighbridge.formats.pickling.values import Global, Mapping, Obj, Value
+from weighbridge.formats.pickling.known_texts import is_template
+from weighbridge.formats.pickling.values import Blob, Global, Mapping, Obj, Value
 
 _GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 _WORDS, _BUFFER = 624, 4
@@ -24,8 +25,8 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,32}){0,2}\Z"
 
 
 def entries_of(state: Mapping) -> dict[Value, Value]:
-    """The kept entries of a dict under text keys."""
-    return {key: value for key, value in state.pairs if key.__class__ is str}
+    """The kept entries of a dict under text keys; none where an odd key, equal to a text without being one, may replace them."""
+    return {} if state.odd_key is not None else {key: value for key, value in state.pairs if key.__class__ is str}
 
 
 def _shape(value: Value) -> tuple[int, ...] | None:
@@ -53,6 +54,30 @@ def _recurrent_state(target: Obj, state: Value) -> Refusal | None:
     return None if is_few else lies("makes a network of more layers than can be walked over")
 
 
+def _distribution_state(target: Obj, state: Value) -> Refusal | None:
+    """scipy.stats rv_generic.__setstate__ runs the text `_parse_arg_template` as Python: it must be scipy's own."""
+    problem = object_problem(target, state)
+    if problem:
+        return problem
+    text = entries_of(state).get("_parse_arg_template") if state is not None else None
+    is_own = (
+        text.is_known
+        if text.__class__ is Blob
+        else text.__class__ is str and is_template(text.encode("utf-8", "replace"))
+    )
+    return None if is_own else Refusal(message="gives a scipy distribution a text to run that is not scipy's own")
+
+
+def _partial_state(_target: Obj, state: Value) -> Refusal | None:
+    """functools.partial of a function that is harmless to call; it is held."""
+    is_whole = state.__class__ is tuple and len(state) == 4 and state[1].__class__ is tuple
+    if not is_whole or state[2].__class__ is not Mapping or state[3] is not None:
+        return Refusal(message="gives a partial function a state of unknown shape")
+    function = state[0]
+    is_harmless = function.__class__ is Global and function.entry is not None and function.entry.tag == "held-function"
+    return None if is_harmless else Refusal(message="makes a partial function of one that no policy covers for it")
+
+
 def _tree(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     """sklearn.tree._tree.Tree reads one number of classes an output."""
     shape = _shape(arguments[1])
@@ -78,11 +103,21 @@ def _search_tree_state(_target: Obj, state: Value) -> Refusal | None:
         return Refusal(message="gives a search tree a state of unknown shape")
     points, order, nodes, bounds = map(_shape, state[:4])
     counts = state[4:11]
-    if points is None or order is None or nodes is None or bounds is None or not all(n.__class__ is int for n in counts):
+    if (
+        points is None
+        or order is None
+        or nodes is None
+        or bounds is None
+        or not all(n.__class__ is int for n in counts)
+    ):
         return Refusal(message="gives a search tree a state of unknown shape")
     is_right = len(points) == 2 and order == points[:1] and nodes == (counts[2],)
     is_bound = len(bounds) == 3 and bounds[1:] == (counts[2], points[1])
-    return None if is_right and is_bound and counts[0] >= 1 else lies("gives a search tree arrays that do not fit one another")
+    return (
+        None
+        if is_right and is_bound and counts[0] >= 1
+        else lies("gives a search tree arrays that do not fit one another")
+    )
 
 
 def _generator_state(_target: Obj, state: Value) -> Refusal | None:
@@ -98,7 +133,11 @@ def _generator_state(_target: Obj, state: Value) -> Refusal | None:
     if name == "MT19937":
         words = entries_of(inner)
         return _position(words.get("pos"), _WORDS, _shape(words.get("key")) == (_WORDS,))
-    return _position(held.get("buffer_pos"), _BUFFER, _shape(held.get("buffer")) == (_BUFFER,)) if name == "Philox" else None
+    return (
+        _position(held.get("buffer_pos"), _BUFFER, _shape(held.get("buffer")) == (_BUFFER,))
+        if name == "Philox"
+        else None
+    )
 
 
 def _position(position: Value, limit: int, is_whole: bool) -> Refusal | None:  # noqa: FBT001  # one question of its callers
@@ -114,23 +153,33 @@ def _fraction(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
 
 
 def _pattern(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
-    """re compiles what it is given; that is linear in a short text."""
+    """Python's re compiles what it is given; that is linear in a short text."""
     text = arguments[0]
     is_short = text.__class__ in (str, bytes) and len(text) <= _PATTERN_LIMIT
-    return Obj(entry.makes, entry) if is_short else Refusal(message="compiles a regular expression too long to be looked at")
+    return (
+        Obj(entry.makes, entry)
+        if is_short
+        else Refusal(message="compiles a regular expression too long to be looked at")
+    )
 
 
 def _zone(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     """A time zone is looked up under its key, as a file of the system's or of tzdata."""
     is_key = arguments[0].__class__ is str and _ZONE.match(arguments[0]) is not None
-    return Obj("zoneinfo.ZoneInfo", entry) if is_key else Refusal(message="looks up a time zone under what is no name of one")
+    return (
+        Obj("zoneinfo.ZoneInfo", entry)
+        if is_key
+        else Refusal(message="looks up a time zone under what is no name of one")
+    )
 
 
 _UNPICKLE = Entry(
     module="zoneinfo",
     name="ZoneInfo._unpickle",
     kind="call",
-    signatures=(Signature(positional=(lambda value: value.__class__ is str, lambda value: value.__class__ in (int, bool))),),
+    signatures=(
+        Signature(positional=(lambda value: value.__class__ is str, lambda value: value.__class__ in (int, bool))),
+    ),
     makes="zoneinfo.ZoneInfo",
     check="zone-key",
     policy="base",
@@ -152,6 +201,8 @@ CALLS: dict[str, Callable[[Entry, tuple[Value, ...]], Value]] = {
 STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
     "object": object_problem,
     "recurrent": _recurrent_state,
+    "distribution": _distribution_state,
+    "partial": _partial_state,
     "tree": _tree_state,
     "search-tree": _search_tree_state,
     "generator": _generator_state,

@@ -252,6 +252,8 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
 def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
+    if isinstance(target.facts, Array):
+        return lies("gives a numpy array another state, under whatever already looks at its bytes")
     version, shape, dtype, is_fortran, raw = state
     if is_fortran.__class__ not in (bool, int) or is_fortran not in (0, 1):
         return Refusal(message="gives a numpy array a state of unknown shape")
@@ -300,9 +302,7 @@ def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
         return problem
     wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
     return (
-        Obj(entry.makes, entry)
-        if size in (-1, wanted)
-        else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
+        Obj(entry.makes, entry) if size in (-1, wanted) else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
     )
 
 
