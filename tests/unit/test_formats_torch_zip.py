@@ -40,7 +40,7 @@ def test_what_torch_writes_passes_and_is_explained(name: str) -> None:
     assert sums.tensor_bytes > 100
 
 
-def test_a_whole_module_of_layers_that_torch_ships_is_covered() -> None:
+def test_a_whole_module_of_torch_s_own_layers_passes() -> None:
     reading = read((REAL / "whole_module.pt").read_bytes())
     assert on_load(reading).outcome is Outcome.PASS
 

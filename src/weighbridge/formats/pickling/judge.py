@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
+from weighbridge.formats.pickling.facts import Refusal
 from weighbridge.formats.pickling.report import Report
-from weighbridge.formats.pickling.shapes import Refusal, make
-from weighbridge.formats.pickling.states import build
+from weighbridge.formats.pickling.shapes import build, make
 from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
 
@@ -24,8 +24,11 @@ _METHOD_NAMES = frozenset(
 )
 """Instance attributes of these names would stand in for the methods that loading itself looks up."""
 
+_INERT_NAMES = ("__doc__", "__model")
+"""Attributes of distributions of scipy and of models of CatBoost; no method has such a name."""
+
 PersistentIds = Callable[[Value], "Obj | Global | str"]
-"""Turns a persistent id into a storage, or says what is wrong with it."""
+"""Turns a persistent id into a storage or a class, or says what is wrong with it."""
 
 
 class Judge:
@@ -184,7 +187,7 @@ class Judge:
     def finish(self) -> None:
         """Say about every name that was met what nobody said yet."""
         for found in self.report.globals.values():
-            if found.is_called or found.entry is not None:
+            if found.is_called or (found.entry is not None and not found.reason):
                 continue
             if found.reason:
                 self.report.fail(
@@ -239,7 +242,7 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
     target.count += len(items) // 2
     for index in range(0, len(items) - 1, 2):
         key, value = items[index], items[index + 1]
-        if key.__class__ is not str or key[:2] == "__":
+        if key.__class__ is not str or (key[:2] == "__" and key not in _INERT_NAMES):
             target.odd_key = show(key)
         elif key in _METHOD_NAMES:
             target.method_key = show(key)
