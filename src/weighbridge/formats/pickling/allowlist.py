@@ -40,6 +40,10 @@ _PACKAGES = {
     "transformers": "transformers.toml",
     "tokenizers": "transformers.toml",
     "accelerate": "transformers.toml",
+    "omegaconf": "configurations.toml",
+    "fairseq": "configurations.toml",
+    "typing": "configurations.toml",
+    "ultralytics": "ultralytics.toml",
 }
 """Policies that are parsed when a name of their package is first looked up."""
 _FIELDS = {"module", "modules", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}

@@ -49,6 +49,12 @@ _ITEMS_LIMIT = 1 << 31
 """Items of no bytes that an array may have: a walk over more does not end."""
 
 
+_WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
+_FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
+"""What joblib before 1.2 wrote."""
+_SUBCLASSES = ("ndarray", "memmap", "matrix")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayWrapper:
     """An array that follows in the stream: `item_bytes` an element, or objects; `is_padded` where a length of padding comes first."""
@@ -76,7 +82,7 @@ def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
     if not arguments:
         return Blob("bytes", 0, 0)
     first = arguments[0]
-    size = len(first) if first.__class__ is str else size_of(first)
+    size = len(first) if first.__class__ is str else _size(first)
     head = first.encode("latin-1", "replace")[:128] if first.__class__ is str else b""
     return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size, head)
 
@@ -100,8 +106,7 @@ def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
 
 
-def dtype_state(target: Obj, state: Value) -> Refusal | None:
-    """Whether a numpy dtype may take this state; its size and flags are kept."""
+def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     dtype = target.facts
     if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
@@ -244,8 +249,7 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry)
 
 
-def array_state(target: Obj, state: Value) -> Refusal | None:
-    """Whether a numpy array may take this state: the bytes are those of its shape and dtype."""
+def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
     if isinstance(target.facts, Array):
@@ -296,7 +300,7 @@ def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     problem = _plain_numbers(arguments[0])
     if problem:
         return problem
-    wanted, size = arguments[0].facts.item_bytes, size_of(arguments[1])
+    wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
     return (
         Obj(entry.makes, entry) if size in (-1, wanted) else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
     )
@@ -342,11 +346,27 @@ def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
     return attributes_problem(state) or make(inner.entry, inner_arguments)
 
 
-def _masked(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
-    """An empty masked array, to be filled by its state."""
-    if arguments[2] != (0,):
-        return lies("makes a masked array that is not empty before it has its state")
-    return Obj(entry.makes, entry)
+def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
+    """Take the state of a NumpyArrayWrapper."""
+    refusal = Refusal(message="gives a joblib array a state of unknown shape")
+    if state.__class__ is not Mapping or target.facts is not None:
+        return refusal
+    pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
+    subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
+    is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
+    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
+    is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
+    kind = dtype.facts if dtype.__class__ is Obj else None
+    if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
+        return refusal
+    alignment = pairs.get("numpy_array_alignment_bytes")
+    if alignment is not None and alignment.__class__ is not int:
+        return refusal
+    if kind.item_bytes < 0 and not kind.holds_objects:
+        return refusal
+    kind.is_fixed = True
+    target.facts = ArrayWrapper(shape=shape, dtype=kind, is_padded=alignment is not None)
+    return None
 
 
 def attributes_problem(state: Value) -> Refusal | None:
@@ -410,3 +430,11 @@ def make(entry: Entry, arguments: tuple[Value, ...]) -> Value:
         return _CALLS[entry.check](entry, arguments)
     held = Mapping() if entry.items == "mapping" else Sequence(entry.items) if entry.items else None
     return Obj(entry.makes, entry, held=held)
+
+
+def build(target: Obj, state: Value) -> Refusal | None:
+    """Whether an object of a covered class may take this state; None where it may."""
+    entry = target.entry
+    if entry is None or not entry.build:
+        return Refusal(message=f"sets the state of {target.path}", check="pickle.mutates-unknown")
+    return _STATES[entry.build](target, state)
