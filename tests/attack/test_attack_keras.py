@@ -295,7 +295,7 @@ def test_datasets_that_overlap_or_leave_the_file() -> None:
 def test_a_user_block_with_something_in_it() -> None:
     data = hdf5_bytes(Group(), user_block=b"#!/bin/sh\n".ljust(512, b"\0"))
     with source_of(data, "model") as source:
-        assert hdf5.FORMAT.sniff(source) is Match.LIKELY
+        assert hdf5.FORMAT.sniff(source) is Match.CERTAIN
         reading = hdf5.FORMAT.read(source)
     assert by_check(reading)["hdf5.user-block"].severity is Severity.HIGH
     assert account(reading.spans).unexplained_bytes

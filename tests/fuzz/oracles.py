@@ -210,14 +210,47 @@ def load_raw(data: bytes, _path: str) -> str:
     return f"as a pickle it runs {ran}" if ran else ""
 
 
-def load_keras(data: bytes, path: str) -> str:
-    """The archive, where it is one; for HDF5 no second reader is in the test environment."""
-    return load_zip(data, path) if data[:2] == b"PK" else ""
+def load_hdf5(data: bytes, _path: str) -> str:
+    """The superblock where the library looks for it, an end that the file has, and no words of what runs code."""
+    start = next((at for at in (0, *(512 << n for n in range(20))) if data[at : at + 8] == b"\x89HDF\r\n\x1a\n"), -1)
+    if start < 0:
+        return "there is no signature"
+    if data[start + 8] > 3:
+        return "a superblock of an unknown version"
+    end_at = start + (40 + 4 * data[start + 8] if data[start + 8] < 2 else 28)
+    if int.from_bytes(data[end_at : end_at + 8], "little") > len(data):
+        return "it is shorter than it says"
+    return _keras_words(data)
+
+
+def _keras_words(data: bytes) -> str:
+    found = re.search(rb"__lambda__|function_type\W+lambda|TFSMLayer|TorchModuleWrapper|get_file|/etc/passwd", data)
+    return f"it holds {found.group()!r}" if found else ""
+
+
+def load_keras(data: bytes, _path: str) -> str:
+    """zipfile reads every member, the configuration is JSON without a key twice, the weights are HDF5."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        zlib.error,
+    ) as problem:
+        return f"zipfile refuses it: {type(problem).__name__}: {problem}"
+    config = members.get("config.json", b"")
+    weights = members.get("model.weights.h5", b"")
+    return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
 LOADERS: dict[str, Oracle] = {
+    "hdf5": load_hdf5,
     "keras": load_keras,
-    "hdf5": load_keras,
     "torch_export": load_zip,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
@@ -245,11 +278,11 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
-        ".keras": load_keras,
-        ".h5": load_keras,
         ".pt2": load_zip,
         ".nemo": load_tar,
         ".npy": load_npy,
+        ".h5": load_hdf5,
+        ".keras": load_keras,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

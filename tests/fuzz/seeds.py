@@ -11,6 +11,7 @@ from functools import cache
 from importlib import import_module
 
 from tests.conformance import samples
+from tests.conformance.samples.hdf5 import GOLDEN
 from weighbridge.testing.graphs import (
     external_data,
     keras_metadata,
@@ -24,6 +25,7 @@ from weighbridge.testing.graphs import (
     tf_node,
     tf_text,
 )
+from weighbridge.testing.hdf5 import Group, external_link, hdf5_bytes, keras_h5, soft_link
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
@@ -157,12 +159,24 @@ def _unknown() -> list[bytes]:
     return [b"\x00" * 40, b"\x89HDF\r\n\x1a\n" + bytes(40), b"\x93NUMPY\x01\x00", b"\x7fELF\x02\x01\x01", b"\xff" * 9]
 
 
+def _hdf5() -> list[bytes]:
+    linked = hdf5_bytes(Group(messages=[external_link("x", "/etc/passwd", "/"), soft_link("y", "/x")]))
+    code = {"class_name": "Lambda", "config": {"function": ["4wEAAAA=", None, None], "function_type": "lambda"}}
+    return [linked, keras_h5(code), *((GOLDEN / name).read_bytes() for name in ("oldest.h5", "latest.h5"))]
+
+
+def _keras() -> list[bytes]:
+    return [(GOLDEN / "functional.keras").read_bytes()]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
     "pickle": _pickle,
     "torch_zip": _torch_zip,
     "torch_legacy": _torch_legacy,
+    "hdf5": _hdf5,
+    "keras": _keras,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from weighbridge.formats import hdf5, keras
+from weighbridge.formats.headers.hdf5_checksum import checksum
 from weighbridge.formats.headers.keras_names import OWN, rule_class, rule_function
 from weighbridge.formats.reading.contract import Match, Reading
 from weighbridge.formats.reading.spans import account
-from weighbridge.testing.hdf5 import Dataset, Group, checksum, hdf5_bytes, keras_h5, soft_link
+from weighbridge.testing.hdf5 import Dataset, Group, hdf5_bytes, soft_link
 from weighbridge.testing.models import source_of
+from weighbridge.testing.pickles import Entry, write_zip
 from weighbridge.vocabulary import Outcome, Severity
 
 FOLDER = Path(__file__).parents[1] / "golden" / "keras"
@@ -100,10 +102,18 @@ def test_names_of_keras() -> None:
 
 
 def test_a_config_too_long_is_not_judged() -> None:
-    config = {"class_name": "Sequential", "config": {"layers": [], "note": "x" * 60_000}}
-    assert all(f.outcome is Outcome.PASS for f in read(keras_h5(config), "m.h5").findings)
-    many = json.dumps({"a": [{}] * 70_000}).encode()
-    assert len(many) < 1 << 20
+    config = json.dumps({"class_name": "Sequential", "config": {"layers": [], "note": "x" * (5 << 20)}}).encode()
+    entries = [Entry(name="metadata.json", data=b"{}"), Entry(name="config.json", data=config)]
+    found = {finding.check: finding for finding in read(write_zip(entries), "m.keras").findings}
+    assert found["keras.config"].outcome is found["code.on-load"].outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("at", [20, 60, 100])
+def test_a_structure_with_a_wrong_checksum_fails(at: int) -> None:
+    data = bytearray(hdf5_bytes(Group(attributes={"name": b"x" * 100})))
+    data[at] ^= 1
+    found = {finding.check: finding for finding in read(bytes(data), "x.h5").findings}
+    assert found["hdf5.structure"].outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize(("text", "value"), [(b"", 0xDEADBEEF), (b"Four score and seven years ago", 0x17770551)])

@@ -24,14 +24,13 @@ _SPAN_LIMIT = 20_000
 
 
 def sniff(source: Source) -> Match:
-    """CERTAIN by the signature, at the start or behind zeros; LIKELY behind something else."""
+    """CERTAIN by the signature, at the start or behind a user block, whatever stands in that: the library looks there too.
+
+    A member of a tar or zip archive may lie in such a place; it is examined as a member.
+    """
     at = find_superblock(source)
-    if at <= 0:
-        return Match.CERTAIN if at == 0 else Match.NO
-    if not source.read_at(0, min(at, 4096)).strip(b"\0"):
-        return Match.CERTAIN
-    # A member of an archive may lie where a reader looks behind a user block; it is examined as a member.
-    return Match.NO if is_tar(source) or source.head(2) == b"PK" else Match.LIKELY
+    is_archive = at > 0 and (source.head(2) == b"PK" or is_tar(source))
+    return Match.CERTAIN if at >= 0 and not is_archive else Match.NO
 
 
 def read(source: Source) -> Reading:

@@ -16,7 +16,7 @@ from weighbridge.formats.headers.keras_config import CHECKS, CONFIG_LIMIT_BYTES,
 from weighbridge.formats.headers.strict_json import load, survey
 from weighbridge.formats.reading.contract import Format, Match, Reading
 from weighbridge.formats.reading.source import Source
-from weighbridge.vocabulary import Fact, Header, clip
+from weighbridge.vocabulary import Fact, Header, Outcome, Severity, clip
 
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
@@ -27,7 +27,6 @@ _EXPECTED = re.compile(
 )
 _ESCAPES = re.compile(r"/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|\Z)", re.DOTALL)
 _EXTRACTION = ("CVE-2025-12060",)
-_MEMBER_LIMIT = 100
 
 
 def sniff(source: Source) -> Match:
@@ -48,9 +47,9 @@ def read(source: Source) -> Reading:
         try:
             judge(_bytes(archive.content(_CONFIG), CONFIG_LIMIT_BYTES), model, where=_CONFIG)
         except MalformedArtifactError as problem:
-            grade = UNJUDGED if isinstance(problem, OverLimitError) else None
+            grade = UNJUDGED if isinstance(problem, OverLimitError) else (Outcome.FAIL, Severity.HIGH)
             message = f"{_CONFIG} cannot be read: {clip(problem.message)}"
-            model.defects.add("keras.config", message, problem.locator, **({"grade": grade} if grade else {}))
+            model.defects.add("keras.config", message, problem.locator, grade=grade)
     else:
         model.defects.add("keras.config", f"there are {listed.count(_CONFIG)} members {_CONFIG}, not one")
     if listed.count(_METADATA) == 1:

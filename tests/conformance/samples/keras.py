@@ -20,9 +20,9 @@ SAMPLES = (
         path="model.keras",
         data=write_zip(
             [
+                Entry(name="model.weights.h5", data=WEIGHTS),
                 Entry(name="metadata.json", data=b'{"keras_version": "3.9.0"}'),
                 Entry(name="config.json", data=json.dumps(CONFIG).encode()),
-                Entry(name="model.weights.h5", data=WEIGHTS),
             ]
         ),
     ),

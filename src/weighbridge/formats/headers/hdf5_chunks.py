@@ -90,6 +90,7 @@ class _FixedArray:
         self.image = image
         n, o = image.length_size, image.offset_size
         cursor = image.structure(address, 8 + n + o + 4, "fixed array", b"FAHD")
+        image.verify(cursor)
         cursor.take(2)
         self.entry_size, page_bits = cursor.number(1), cursor.number(1)
         self.count, self.block = cursor.length(), cursor.address()
@@ -137,6 +138,7 @@ class _ExtensibleArray:
         self.image = image
         n, o = image.length_size, image.offset_size
         cursor = image.structure(address, 12 + 6 * n + o + 4, "extensible array", b"EAHD")
+        image.verify(cursor)
         cursor.take(2)
         self.entry_size, self.most_bits = cursor.number(1), cursor.number(1)
         self.in_index, self.block_min = cursor.number(1), cursor.number(1)
@@ -165,6 +167,7 @@ class _ExtensibleArray:
         plain = 2 * (self.super_min - 1)
         size = 6 + o + self.in_index * self.entry_size + plain * o + max(supers - first_supers, 0) * o + 4
         cursor = self.image.structure(self.index, size, "extensible array index", b"EAIB")
+        self.image.verify(cursor)
         cursor.take(2 + o)
         yield from _split(self.image, cursor, self.in_index, self.entry_size)
         for number in range(supers):

@@ -135,6 +135,7 @@ class FractalHeap:
             raise UnsupportedError("filtered fractal heaps are not read", locator=f"byte {cursor.place}")
         if not (0 < start <= direct_limit <= PIECE_LIMIT_BYTES and 0 < width <= 1024 and bits <= 64):
             raise MalformedArtifactError("a fractal heap that cannot be", locator=f"byte {cursor.place}")
+        image.verify(cursor)
         self.shape = _Shape(
             width=width,
             start_bytes=start,
@@ -173,6 +174,7 @@ class FractalHeap:
             raise MalformedArtifactError("a heap block of too many rows", locator=f"byte {image.base + address}")
         size = 5 + image.offset_size + shape.offset_bytes + rows * shape.width * image.offset_size + 4
         cursor = image.structure(address, size, "fractal heap table", b"FHIB")
+        image.verify(cursor)
         self._check(cursor, offset)
         for row in range(rows):
             block = shape.row_bytes(row)
@@ -235,6 +237,7 @@ def claim_free_space(image: Image, address: int) -> None:
     """A free-space manager and the list of its sections; the sections themselves are nobody's."""
     o, n = image.offset_size, image.length_size
     cursor = image.structure(address, 6 + 4 * n + 8 + n + o + 2 * n + 4, "free space", b"FSHD")
+    image.verify(cursor)
     cursor.take(2 + 4 * n + 8 + n)
     sections = cursor.address()
     cursor.take(n)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import OverLimitError
+from weighbridge.formats.headers.hdf5_checksum import checksum
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import SpanKind
 
@@ -161,6 +162,17 @@ class Image:
             raise MalformedArtifactError(f"there is no {note}", locator=f"byte {self.base + address}")
         self.claim(address, size_bytes, note)
         return cursor
+
+    def verify(self, cursor: Cursor) -> None:
+        """Compare the four bytes at the end of a structure with its checksum.
+
+        Raises:
+            MalformedArtifactError: they differ, so the library refuses what another reader may take.
+        """
+        body, said = cursor.data[:-4], cursor.data[-4:]
+        self.spend(len(body) // 8, cursor.place - self.base)
+        if checksum(body) != int.from_bytes(said, "little"):
+            raise MalformedArtifactError("the checksum of a structure is wrong", locator=f"byte {cursor.place}")
 
     def claim(self, address: int, size_bytes: int, note: str, kind: SpanKind = SpanKind.HEADER) -> None:
         """Claim bytes at an address. Empty ones are not kept; what clashes with an earlier one at the same place is noted.

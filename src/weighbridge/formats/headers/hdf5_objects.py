@@ -75,6 +75,7 @@ def _second(image: Image, address: int) -> list[Message]:
     size = head.number(1 << (flags & 3))
     start = head.at
     body = image.structure(address, start + size + 4, "object header")
+    image.verify(body)
     body.data = body.data[:-4]
     body.take(start)
     lead = 6 if flags & 4 else 4
@@ -106,6 +107,7 @@ def _continued(image: Image, message: Message, signature: bytes) -> Cursor:
         raise MalformedArtifactError("an object header continues nowhere", locator=f"byte {message.place}")
     cursor = image.structure(address, size, "object header, continued", signature)
     if signature:
+        image.verify(cursor)
         cursor.data = cursor.data[:-4]
     return cursor
 

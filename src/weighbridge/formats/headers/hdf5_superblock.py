@@ -94,6 +94,7 @@ def _after(image: Image) -> Superblock:
     version = head.number(1)
     _sizes(image, head)
     cursor = image.structure(0, 12 + 4 * image.offset_size + 4, "superblock", SIGNATURE)
+    image.verify(cursor)
     cursor.take(4)
     base, extension, end, root = (cursor.address() for _ in range(4))
     return _checked(image, version, base, end, root, extension)

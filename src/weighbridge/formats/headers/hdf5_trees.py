@@ -66,6 +66,7 @@ def second_tree(image: Image, address: int) -> tuple[int, list[bytes]]:
     """The type of a second B-tree and all its records, in order."""
     o = image.offset_size
     cursor = image.structure(address, 16 + o + 2 + image.length_size + 4, "B-tree", b"BTHD")
+    image.verify(cursor)
     cursor.take(1)
     kind, node_size, record_size, depth = cursor.number(1), cursor.number(4), cursor.number(2), cursor.number(2)
     cursor.take(2)

@@ -156,8 +156,8 @@ class Walk:
         self._attributes(messages, path)
         is_group = bool(kinds & {Kind.SYMBOL_TABLE, Kind.LINK_INFO, Kind.LINK})
         if Kind.EXTERNAL_FILES in kinds:
-            message = f"the data of {clip(path, 80)} lies in other files, which loading it reads"
-            self.defects.add("hdf5.external", message, f"byte {address}", references=_FILE_ACCESS)
+            words = f"the data of {clip(path, 80)} lies in other files, which loading it reads"
+            self.defects.add("hdf5.external", words, f"byte {address}", references=_FILE_ACCESS)
         if Kind.LAYOUT in kinds:
             if is_group:
                 raise MalformedArtifactError("an object is a group and a dataset", locator=f"byte {address}")

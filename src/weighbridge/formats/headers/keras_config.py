@@ -70,7 +70,7 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
     code = ("keras.class", "keras.lambda")
     worst = next((f for f in found if f.outcome is Outcome.FAIL and f.check in code), None)
     opened = next((f for f in found if f.outcome is not Outcome.PASS), None)
-    evidence = (Evidence(artifact=path),)
+    evidence: tuple[Evidence, ...] = (Evidence(artifact=path),)
     if worst:
         outcome, severity, evidence = Outcome.FAIL, Severity.CRITICAL, worst.evidence
         words = f"loading runs code: {worst.message}"
