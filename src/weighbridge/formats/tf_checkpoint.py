@@ -20,6 +20,7 @@ from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import Fact, Header, SpanKind, Tensor, clip
 
 _RANK_LIMIT = 64
+_FIELD_LIMIT = 200_000
 _INT64_MAX = (1 << 63) - 1
 _SHARD_LIMIT = 100_000
 _GAP_BYTES = 4096
@@ -63,7 +64,8 @@ class _Index:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.defects = Defects(source.path)
-        self.messages = Messages(Wire(source), schema("tensorflow"), self.defects, prefix="tf_checkpoint")
+        wire = Wire(source, field_limit=_FIELD_LIMIT)
+        self.messages = Messages(wire, schema("tensorflow"), self.defects, prefix="tf_checkpoint")
         self.shards = 0
         self.tensors: list[Tensor] = []
         self.places: list[tuple[int, int, int, str]] = []

@@ -16,7 +16,7 @@ from weighbridge.formats.reading.source import Source
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER_BYTES = 48
-ENTRY_LIMIT = 30_000
+ENTRY_LIMIT = 20_000
 """Most entries of one table that are read."""
 
 TABLE_LIMIT_BYTES = 32 << 20
