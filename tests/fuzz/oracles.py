@@ -20,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
+from tests.fuzz.table_loader import load_index
 from tests.fuzz.unpickling import unpickle
 from tests.fuzz.wire_loader import load_onnx, load_tf
 from weighbridge.testing.fuzzing import Oracle
@@ -254,6 +255,7 @@ LOADERS: dict[str, Oracle] = {
     "torch_export": load_zip,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
+    "tf_checkpoint": load_index,
     "raw_tensors": load_raw,
     "zip": load_zip,
     "tar": load_tar,
@@ -286,5 +288,6 @@ def loader_of(path: str) -> Oracle:
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,
+        ".index": load_index,
     }
     return by_suffix.get(suffix, load_text)

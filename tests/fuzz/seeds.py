@@ -13,6 +13,9 @@ from importlib import import_module
 from tests.conformance import samples
 from tests.conformance.samples.hdf5 import GOLDEN
 from weighbridge.testing.graphs import (
+    IndexedTensor,
+    bundle_entries,
+    checkpoint_index,
     external_data,
     keras_metadata,
     message,
@@ -44,6 +47,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "npy": ("weights.npy",),
     "onnx": ("model.onnx",),
     "tf_saved_model": ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb"),
+    "tf_checkpoint": ("variables.index",),
     "raw_tensors": ("variables.data-00000-of-00001", "model.onnx_data"),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),
     "unknown": ("weights.dat", "notes"),
@@ -155,6 +159,13 @@ def _tf_saved_model() -> list[bytes]:
     ]
 
 
+def _tf_checkpoint() -> list[bytes]:
+    one = IndexedTensor(name="a", shape=(2, 3))
+    over = IndexedTensor(name="b", shape=(4,), offset=8)
+    entries = bundle_entries([one, over])
+    return [checkpoint_index(entries), checkpoint_index(entries, compression=1), checkpoint_index(entries[::-1])]
+
+
 def _unknown() -> list[bytes]:
     return [b"\x00" * 40, b"\x89HDF\r\n\x1a\n" + bytes(40), b"\x93NUMPY\x01\x00", b"\x7fELF\x02\x01\x01", b"\xff" * 9]
 
@@ -180,5 +191,6 @@ _MORE = {
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,
+    "tf_checkpoint": _tf_checkpoint,
     "unknown": _unknown,
 }
