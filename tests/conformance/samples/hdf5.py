@@ -26,7 +26,10 @@ SAMPLES = (
         data=keras_h5(
             {
                 "class_name": "Sequential",
-                "config": {"name": "s", "layers": [{"class_name": "Dense", "config": {"units": 1, "activation": "relu"}}]},
+                "config": {
+                    "name": "s",
+                    "layers": [{"class_name": "Dense", "config": {"units": 1, "activation": "relu"}}],
+                },
             },
             training={"loss": "mse", "optimizer_config": {"class_name": "Adam", "config": {}}},
         ),

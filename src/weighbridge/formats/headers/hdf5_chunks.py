@@ -59,10 +59,14 @@ def _in_first_tree(
     for size, offsets, place in chunk_entries(image, address, len(layout.chunk)):
         if offsets in seen:
             raise MalformedArtifactError("a chunk is there twice", locator=f"byte {image.base + place}")
-        if any(offset >= length or offset % side for offset, length, side in zip(offsets, shape, layout.chunk, strict=True)):
+        if any(
+            offset >= length or offset % side for offset, length, side in zip(offsets, shape, layout.chunk, strict=True)
+        ):
             raise MalformedArtifactError("a chunk lies outside its dataset", locator=f"byte {image.base + place}")
         if not is_filtered and size != full:
-            raise MalformedArtifactError(f"a chunk of {size:,} bytes, not {full:,}", locator=f"byte {image.base + place}")
+            raise MalformedArtifactError(
+                f"a chunk of {size:,} bytes, not {full:,}", locator=f"byte {image.base + place}"
+            )
         seen.add(offsets)
         yield place, size
 
@@ -144,7 +148,9 @@ class _ExtensibleArray:
         self.place = cursor.place
         self.offset_bytes = -(-self.most_bits // 8)
         self.left = RECORD_LIMIT
-        if not (self.block_min and self.super_min and self.most_bits <= 64 and self.page_bits <= 40 and self.entry_size):
+        if not (
+            self.block_min and self.super_min and self.most_bits <= 64 and self.page_bits <= 40 and self.entry_size
+        ):
             raise MalformedArtifactError("an extensible array that cannot be", locator=f"byte {cursor.place}")
         if self.super_min & (self.super_min - 1) or self.block_min & (self.block_min - 1):
             raise UnsupportedError("an extensible array of odd blocks", locator=f"byte {cursor.place}")

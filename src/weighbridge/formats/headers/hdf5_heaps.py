@@ -187,7 +187,9 @@ class FractalHeap:
     def _take_huge(self, address: int) -> None:
         kind, records = second_tree(self.image, address)
         if kind not in _TREE_OF_HUGE:
-            raise UnsupportedError("filtered objects of a heap are not read", locator=f"byte {self.image.base + address}")
+            raise UnsupportedError(
+                "filtered objects of a heap are not read", locator=f"byte {self.image.base + address}"
+            )
         for record in records:
             cursor = self.image.cursor(record, address)
             start, size = cursor.address(), cursor.length()
@@ -224,7 +226,9 @@ class FractalHeap:
             start, data = self.blocks[number]
             if offset - start + length <= len(data):
                 return data[offset - start : offset - start + length]
-        raise MalformedArtifactError("a heap object lies in no block", locator=f"byte {self.image.base + self.shape.header}")
+        raise MalformedArtifactError(
+            "a heap object lies in no block", locator=f"byte {self.image.base + self.shape.header}"
+        )
 
 
 def claim_free_space(image: Image, address: int) -> None:

@@ -140,9 +140,7 @@ class Image:
 
     def cursor(self, data: bytes, address: int) -> Cursor:
         """A cursor over bytes that were read at an address."""
-        return Cursor(
-            data, offset_size=self.offset_size, length_size=self.length_size, place=self.base + address
-        )
+        return Cursor(data, offset_size=self.offset_size, length_size=self.length_size, place=self.base + address)
 
     def peek(self, address: int, size_bytes: int) -> Cursor:
         """A cursor over as much of so many bytes as the file has."""

@@ -114,7 +114,9 @@ def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
             return _reference(bits & 15, size, cursor)
         case 9:
             datatype(cursor, depth + 1)
-            return Datatype(name="string" if bits & 15 else "vlen", size_bytes=size, references=(0,), is_text=bits & 15 == 1)
+            return Datatype(
+                name="string" if bits & 15 else "vlen", size_bytes=size, references=(0,), is_text=bits & 15 == 1
+            )
         case 6 | 8 | 10:
             return _made_of(class_, version, bits, size, cursor, depth)
     raise UnsupportedError(f"types of class {class_} are not read", locator=f"byte {cursor.place}")

@@ -33,9 +33,7 @@ def chunk_entries(image: Image, address: int, rank: int) -> Iterator[tuple[int, 
             yield size, tuple(offsets[:-1]), child
 
 
-def _leaves(
-    image: Image, address: int, kind: int, key_size: int, k: int
-) -> Iterator[tuple[list[bytes], list[int]]]:
+def _leaves(image: Image, address: int, kind: int, key_size: int, k: int) -> Iterator[tuple[list[bytes], list[int]]]:
     """Keys and children of every leaf, from the left; a level is one below that of its parent."""
     size = 8 + 2 * image.offset_size + 2 * k * image.offset_size + (2 * k + 1) * key_size
     waiting: list[tuple[int, int]] = [(address, -1)]

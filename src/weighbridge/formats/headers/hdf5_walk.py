@@ -124,7 +124,9 @@ class Walk:
             return
         for message in read_object(self.image, address):
             if message.kind in (Kind.SHARED_TABLE, Kind.DRIVER):
-                raise UnsupportedError("shared message tables and drivers are not read", locator=f"byte {message.place}")
+                raise UnsupportedError(
+                    "shared message tables and drivers are not read", locator=f"byte {message.place}"
+                )
             if message.kind == Kind.TREE_K:
                 cursor = self.image.cursor(message.data, message.place)
                 cursor.take(1)

@@ -80,7 +80,11 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
         evidence = opened.evidence if opened else evidence
     else:
         outcome, severity = Outcome.PASS, Severity.INFO
-        words = f"all {model.objects:,} objects that loading builds are Keras' own" if model.objects else "numbers and names only"
+        words = (
+            f"all {model.objects:,} objects that loading builds are Keras' own"
+            if model.objects
+            else "numbers and names only"
+        )
     answered = Finding(
         check="code.on-load", outcome=outcome, severity=severity, message=clip(words, 400), evidence=evidence
     )
@@ -122,7 +126,9 @@ def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         pointer, node = waiting.pop()
         if isinstance(node, dict):
             yield pointer, node
-            waiting += [(f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)]
+            waiting += [
+                (f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)
+            ]
         else:
             waiting += [(f"{pointer}/{i}", inner) for i, inner in enumerate(node) if isinstance(inner, dict | list)]
 
@@ -162,7 +168,12 @@ def _note(ruling: Ruling, name: str, pointer: str, defects: Defects) -> None:
         return
     message = f"it names {clip(name.lstrip('.'), 120)}: {ruling.reason}"
     defects.add(
-        "keras.class", message, pointer, grade=(ruling.outcome, ruling.severity), excerpt=name, references=ruling.references
+        "keras.class",
+        message,
+        pointer,
+        grade=(ruling.outcome, ruling.severity),
+        excerpt=name,
+        references=ruling.references,
     )
 
 
