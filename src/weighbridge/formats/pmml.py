@@ -126,7 +126,7 @@ class _Model:
     def look_at_attributes(self, element: Element) -> None:
         """Addresses, and code in an extension."""
         for key, value in element.attributes:
-            if key.endswith("}schemaLocation") or key.endswith("}noNamespaceSchemaLocation") or key in names().prose:
+            if key.endswith(("}schemaLocation", "}noNamespaceSchemaLocation")) or key in names().prose:
                 is_address = False
             else:
                 is_address = _ADDRESS.match(value) is not None

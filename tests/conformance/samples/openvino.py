@@ -18,14 +18,13 @@ GRAPH = """<?xml version="1.0"?>
 	</layers>
 	<edges><edge from-layer="0" from-port="0" to-layer="2" to-port="0" /></edges>
 	<rt_info />
-</net>
-"""
+</net>"""
 
 SAMPLES = (
     Sample(name="an addition", path="openvino_model.xml", data=GRAPH.encode()),
     Sample(
         name="an addition in UTF-16",
         path="openvino_model.xml",
-        data=b"\xff\xfe" + GRAPH[:-1].replace("\t", "").replace('<?xml version="1.0"?>\n', "").encode("utf-16-le"),
+        data=b"\xff\xfe" + GRAPH.replace("\t", "").replace('<?xml version="1.0"?>\n', "").encode("utf-16-le"),
     ),
 )

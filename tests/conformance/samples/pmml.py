@@ -13,7 +13,6 @@ TREE = """<?xml version="1.0" encoding="UTF-8"?>
 </DerivedField></TransformationDictionary>
 <TreeModel modelName="t" functionName="regression"><MiningSchema><MiningField name="x"/><MiningField name="y" usageType="target"/></MiningSchema>
 <Node id="1"><True/><Node id="2" score="1"><SimplePredicate field="z" operator="lessThan" value="0.5"/></Node>
-<Node id="3" score="2"><SimplePredicate field="z" operator="greaterOrEqual" value="0.5"/></Node></Node></TreeModel></PMML>
-"""
+<Node id="3" score="2"><SimplePredicate field="z" operator="greaterOrEqual" value="0.5"/></Node></Node></TreeModel></PMML>"""
 
 SAMPLES = (Sample(name="a regression tree", path="tree.pmml", data=TREE.encode()),)

@@ -100,7 +100,7 @@ def parse(
     check: str,
     *,
     on_start: Callable[[Element], None],
-    on_end: Callable[[int], None] = lambda depth: None,
+    on_end: Callable[[int], object] = int,
     on_text: Callable[[str], None] | None = None,
 ) -> None:
     """Walk a document; what it asks of a parser beyond itself is noted under `check`.
@@ -137,7 +137,7 @@ class _Walk:
     """The events of one document, counted."""
 
     def __init__(
-        self, defects: Defects, check: str, on_start: Callable[[Element], None], on_end: Callable[[int], None]
+        self, defects: Defects, check: str, on_start: Callable[[Element], None], on_end: Callable[[int], object]
     ) -> None:
         self._defects = defects
         self._check = check
