@@ -249,6 +249,17 @@ def load_keras(data: bytes, _path: str) -> str:
     return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
+def load_xml(data: bytes, _path: str) -> str:
+    """expat parses it to the end, and it declares no document type."""
+    from xml.parsers import expat
+
+    try:
+        expat.ParserCreate().Parse(data, True)  # its own interface
+    except (expat.ExpatError, ValueError, UnicodeError) as problem:
+        return f"expat refuses it: {problem}"
+    return "it declares a document type" if b"<!DOCTYPE" in data else ""
+
+
 LOADERS: dict[str, Oracle] = {
     "hdf5": load_hdf5,
     "keras": load_keras,
@@ -280,6 +291,8 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
+        ".xml": load_xml,
+        ".pmml": load_xml,
         ".pt2": load_zip,
         ".nemo": load_tar,
         ".npy": load_npy,

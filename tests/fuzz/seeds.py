@@ -49,6 +49,8 @@ PATHS: dict[str, tuple[str, ...]] = {
     "tf_saved_model": ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb"),
     "tf_checkpoint": ("variables.index",),
     "raw_tensors": ("variables.data-00000-of-00001", "model.onnx_data"),
+    "openvino": ("model.xml",),
+    "pmml": ("model.pmml",),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),
     "unknown": ("weights.dat", "notes"),
 }

@@ -174,6 +174,6 @@ class _Walk:
             message = f"a processing instruction {clip(target, 40)} is for a program that is not known here"
             self._defects.add(self._check, message, excerpt=clip(data), grade=UNJUDGED)
 
-    def declare(self, version: str, encoding: str | None, standalone: int) -> None:  # noqa: ARG002  # expat gives them
+    def declare(self, version: str, encoding: str | None, _standalone: int) -> None:  # noqa: ARG002  # expat gives them
         if encoding is not None and encoding.upper() not in _ENCODINGS:
             raise OverLimitError(f"XML in the encoding {clip(encoding, 40)} is not read", locator="byte 0")
