@@ -20,7 +20,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
+from tests.fuzz.table_loader import load_index
 from tests.fuzz.unpickling import unpickle
+from tests.fuzz.wire_loader import load_onnx, load_tf
 from weighbridge.testing.fuzzing import Oracle
 
 LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -203,6 +205,12 @@ def load_compressed(data: bytes, path: str) -> str:
     return load_pickles(content, path) if content[:1] == b"\x80" else ""
 
 
+def load_raw(data: bytes, _path: str) -> str:
+    """Numbers are never loaded by themselves: who takes them for a pickle calls nothing by that."""
+    ran = unpickle(data, streams=1).ran
+    return f"as a pickle it runs {ran}" if ran else ""
+
+
 def load_hdf5(data: bytes, _path: str) -> str:
     """The superblock where the library looks for it, an end that the file has, and no words of what runs code."""
     start = next((at for at in (0, *(512 << n for n in range(20))) if data[at : at + 8] == b"\x89HDF\r\n\x1a\n"), -1)
@@ -241,9 +249,25 @@ def load_keras(data: bytes, _path: str) -> str:
     return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
+def load_xml(data: bytes, _path: str) -> str:
+    """expat parses it to the end, and it declares no document type."""
+    from xml.parsers import expat
+
+    try:
+        expat.ParserCreate().Parse(data, True)  # its own interface
+    except (expat.ExpatError, ValueError, UnicodeError) as problem:
+        return f"expat refuses it: {problem}"
+    return "it declares a document type" if b"<!DOCTYPE" in data else ""
+
+
 LOADERS: dict[str, Oracle] = {
     "hdf5": load_hdf5,
     "keras": load_keras,
+    "torch_export": load_zip,
+    "onnx": load_onnx,
+    "tf_saved_model": load_tf,
+    "tf_checkpoint": load_index,
+    "raw_tensors": load_raw,
     "zip": load_zip,
     "tar": load_tar,
     "npy": load_npy,
@@ -267,10 +291,16 @@ def loader_of(path: str) -> Oracle:
         ".bin": load_torch,
         ".pt": load_torch,
         ".zip": load_zip,
+        ".xml": load_xml,
+        ".pmml": load_xml,
+        ".pt2": load_zip,
         ".nemo": load_tar,
         ".npy": load_npy,
         ".h5": load_hdf5,
         ".keras": load_keras,
         ".gz": load_compressed,
+        ".onnx": load_onnx,
+        ".pb": load_tf,
+        ".index": load_index,
     }
     return by_suffix.get(suffix, load_text)

@@ -109,7 +109,7 @@ def test_a_payload_larger_than_the_window_is_passed_over() -> None:
 
 
 def third_party(state: bool = True) -> Pickle:
-    made = Pickle().glob("someteam.ranking", "Ranker").op("EMPTY_TUPLE", "NEWOBJ")
+    made = Pickle().glob("acme.models", "Net").op("EMPTY_TUPLE", "NEWOBJ")
     return made.op("EMPTY_DICT").values("C", 1).op("SETITEM", "BUILD") if state else made
 
 
@@ -224,11 +224,14 @@ def test_the_declared_checks_are_those_given() -> None:
 
 
 class TestAllowlist:
+    NARROWED = ("getattr", "partial", "type")
+    """Dangerous in general, covered for one kind of argument; tests/attack/test_attack_pickle_libraries.py tries the others."""
+
     def test_no_entry_is_dangerous_and_none_is_a_prefix(self) -> None:
         for entry in base_allowlist().entries():
             assert entry.module
             assert entry.name.isidentifier(), entry
-            if entry.kind == "call" and entry.module != "types":
+            if entry.kind == "call" and entry.module != "types" and entry.name not in self.NARROWED:
                 assert not danger_list().reason(entry.module, entry.name), entry
 
     def test_the_renaming_of_python_2_names_leads_to_covered_names_only(self) -> None:

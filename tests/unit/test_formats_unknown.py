@@ -40,7 +40,6 @@ def tarred() -> bytes:
     ("data", "says"),
     [
         (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
-        (b"\x08\x07\x12\x07pytorch\x1a\x031.9", "ONNX"),
         (b"\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0", "SentencePiece"),
         (b"\x7fELF\2\1\1", "ELF"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),

@@ -7,6 +7,7 @@ other files are refused, because a program that loads the file reads those as th
 from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.archives.tar import is_tar
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, Defects
 from weighbridge.formats.headers.hdf5_image import Claim
 from weighbridge.formats.headers.hdf5_keras import judge_attributes
@@ -23,8 +24,13 @@ _SPAN_LIMIT = 20_000
 
 
 def sniff(source: Source) -> Match:
-    """CERTAIN by the signature, at the start or behind a user block, whatever stands in that: the library looks there too."""
-    return Match.CERTAIN if find_superblock(source) >= 0 else Match.NO
+    """CERTAIN by the signature, at the start or behind a user block, whatever stands in that: the library looks there too.
+
+    A member of a tar or zip archive may lie in such a place; it is examined as a member.
+    """
+    at = find_superblock(source)
+    is_archive = at > 0 and (source.head(2) == b"PK" or is_tar(source))
+    return Match.CERTAIN if at >= 0 and not is_archive else Match.NO
 
 
 def read(source: Source) -> Reading:

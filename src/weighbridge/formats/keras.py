@@ -102,7 +102,7 @@ FORMAT = Format(
     media_type="application/x-keras",
     version=1,
     may_hold_code=True,
-    containers=("zip",),
+    containers=("zip", "hdf5"),
     checks=("keras.structure", "keras.archive", "keras.member", *CHECKS),
     references=(
         "https://keras.io/api/models/model_saving_apis/model_saving_and_loading/",

@@ -31,9 +31,13 @@ _Result = tuple[Reading, tuple[Finding, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """The formats that read a file, the first of which accounts for it, and how sure they are."""
+    """The formats that read a file, the first of which accounts for it, and how sure they are.
+
+    `sure` are those whose match is the best; the others may run what they find all the same.
+    """
 
     formats: tuple[Format, ...]
+    sure: tuple[Format, ...]
     match: Match
     findings: tuple[Finding, ...]
 
@@ -117,7 +121,7 @@ def _look(source: Source, formats: Mapping[str, Format], room: Room) -> _Seen:
     findings = [*choice.findings, judgements.recognised(source.path, choice.formats, choice.match)]
     if len(results) > 1:
         findings.append(judgements.ambiguous(source.path, choice.formats, choice.match))
-    expected = {name for unit in choice.formats for name in unit.containers}
+    expected = {name for unit in choice.sure for name in unit.containers}
     others = set() if choice.is_fallback else set(containers_in(source)) - expected
     if others:
         findings.append(judgements.second_container(source.path, choice.formats, sorted(others)))
@@ -179,8 +183,9 @@ def _choose(source: Source, formats: Mapping[str, Format]) -> _Choice:
     chosen = sorted((formats[name] for name in names), key=lambda unit: (not unit.may_hold_code, unit.name))
     if not chosen and FALLBACK in formats:
         chosen = [formats[FALLBACK]]
-    is_sure = all(matches.get(name) is best for name in names)
-    return _Choice(formats=tuple(chosen), match=best if is_sure else Match.LIKELY, findings=tuple(findings))
+    sure = tuple(unit for unit in chosen if matches.get(unit.name) is best)
+    match = best if len(sure) == len(chosen) else Match.LIKELY
+    return _Choice(formats=tuple(chosen), sure=sure, match=match, findings=tuple(findings))
 
 
 def _read(unit: Format, source: Source) -> _Result:

@@ -53,14 +53,15 @@ class ZipReading:
 
         return opened
 
-    def reading(self, unit: str, findings: tuple[Finding, ...] = (), *, said: str = "") -> Reading:
-        """All members as parts, with one answer `UNIT.structure`."""
+    def reading(
+        self, unit: str, findings: tuple[Finding, ...] = (), *, opaque: frozenset[str] = frozenset(), said: str = ""
+    ) -> Reading:
+        """All members as parts but those that are `opaque` numbers, with one answer `UNIT.structure`."""
         members = sorted((m for m in self.archive.members if m.data_offset >= 0), key=lambda m: m.data_offset)
         spans = [*self.archive.spans]
-        spans += [
-            Span(start=m.data_offset, end=m.end, kind=SpanKind.HEADER, note=f"member {clip(m.name, 80)}")
-            for m in members
-        ]
+        for m in members:
+            kind = SpanKind.TENSOR if m.name in opaque else SpanKind.HEADER
+            spans.append(Span(start=m.data_offset, end=m.end, kind=kind, note=f"member {clip(m.name, 80)}"))
         said = said or f"{len(self.archive.members)} members, and every record of the archive agrees"
         try:
             covered = complete(spans, self.source)
@@ -69,7 +70,9 @@ class ZipReading:
             covered = whole(SpanKind.UNREAD, self.source, "members overlap")
             members = []
         parts = tuple(
-            Part(start=m.data_offset, end=m.end, open=self.open(m)) for m in members if not m.name.endswith("/")
+            Part(start=m.data_offset, end=m.end, open=self.open(m))
+            for m in members
+            if not m.name.endswith("/") and m.name not in opaque
         )
         found = (*findings, self.defects.structure(f"{unit}.structure", said), *self.defects.findings())
         if not parts:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -17,7 +18,9 @@ from weighbridge.formats.headers.text_demands import (
     foreign_components,
     foreign_parent,
     leaves_folder,
+    rewriting_steps,
     spelled,
+    topic_in_template,
     unsafe_in_template,
 )
 from weighbridge.formats.reading.contract import own_name
@@ -39,6 +42,8 @@ _WANTED_NAMES = frozenset(
         "added_tokens",
         "pre_tokenizer",
         "weight_map",
+        "normalizer",
+        "decoder",
     )
 )
 _WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
@@ -72,7 +77,8 @@ class JsonFacts:
     """What one document says about a model.
 
     `remote` has (byte offset, key) of every request for foreign code, `outside` (byte offset, path) of every path that leaves the
-    folder, `unsafe` what does not belong in a chat template; `unlooked` names what was too long to be looked at.
+    folder, `unsafe` what does not belong in a chat template, `conditional` the words on which one makes what it says depend, `rewrites` (JSON
+    pointer, step) of a tokenizer that puts words in the place of others; `unlooked` names what was too long to be looked at.
     """
 
     survey: Survey
@@ -84,6 +90,8 @@ class JsonFacts:
     hidden: list[tuple[str, str]] = field(default_factory=list)
     outside: list[tuple[int, str]] = field(default_factory=list)
     unsafe: list[tuple[str, str]] = field(default_factory=list)
+    conditional: list[tuple[str, str]] = field(default_factory=list)
+    rewrites: list[tuple[str, str]] = field(default_factory=list)
     unlooked: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -132,8 +140,20 @@ def _take_demands(data: bytes, name: str, members: dict[str, tuple[int, int]], f
         facts.unlooked.append(f"what {name} asks for")
     elif name in _DEMANDING:
         _DEMANDING[name](load(data), facts)
+    if members.keys() & {"normalizer", "decoder"}:
+        _take_rewriting(data, members, facts)
     if "weight_map" in members:
         _take_shards(data, *members["weight_map"], facts)
+
+
+def _take_rewriting(data: bytes, members: dict[str, tuple[int, int]], facts: JsonFacts) -> None:
+    """Steps by which a tokenizer changes what is said to the model, or what the model says."""
+    for name in ("normalizer", "decoder"):
+        start, end = members.get(name, (0, 0))
+        if end - start > _BUILD_LIMIT_BYTES:
+            facts.unlooked.append(f"the tokenizer's {name}")
+        elif end:
+            facts.rewrites += list(islice(rewriting_steps({name: load(data[start:end])}), _TEMPLATES_LIMIT))
 
 
 def canonical_sha256(value: Any) -> str:
@@ -194,6 +214,8 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
             facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
             if found := unsafe_in_template(text):
                 facts.unsafe.append((name or "default", found))
+            if topic := topic_in_template(text):
+                facts.conditional.append((name or "default", topic))
 
 
 def _take_modules(modules: Any, facts: JsonFacts) -> None:

@@ -29,21 +29,21 @@ from weighbridge.formats.pickling.values import TOP, Blob, Global, Mapping, Obj,
 
 KINDS = ("call", "class", "value")
 _FILES = ("base.toml", "numpy.toml", "joblib.toml", "torch.toml")
-_PACKAGES: dict[str, tuple[str, ...]] = {
-    "sklearn": ("sklearn.toml", "sklearn_cython.toml"),
-    "scipy": ("scipy.toml",),
-    "pandas": ("pandas.toml",),
-    "xgboost": ("boosting.toml",),
-    "lightgbm": ("boosting.toml",),
-    "torch": ("torch_modules.toml",),
-    "transformers": ("transformers.toml",),
-    "tokenizers": ("transformers.toml",),
-    "accelerate": ("transformers.toml",),
-    "omegaconf": ("transformers.toml",),
-    "fairseq": ("transformers.toml",),
-    "typing": ("transformers.toml",),
-    "ultralytics": ("ultralytics.toml",),
-    "catboost": ("boosting.toml",),
+_PACKAGES = {
+    "sklearn": "sklearn.toml",
+    "scipy": "scipy.toml",
+    "pandas": "pandas.toml",
+    "xgboost": "boosting.toml",
+    "lightgbm": "boosting.toml",
+    "catboost": "boosting.toml",
+    "torch": "torch_modules.toml",
+    "transformers": "transformers.toml",
+    "tokenizers": "transformers.toml",
+    "accelerate": "transformers.toml",
+    "omegaconf": "configurations.toml",
+    "fairseq": "configurations.toml",
+    "typing": "configurations.toml",
+    "ultralytics": "ultralytics.toml",
 }
 """Policies that are parsed when a name of their package is first looked up."""
 _FIELDS = {"module", "modules", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}
@@ -111,9 +111,7 @@ class Allowlist:
 
     __slots__ = ("_entries", "_later")
 
-    def __init__(
-        self, entries: Iterable[Entry], *, later: Mapped[str, Iterable[tuple[str, str]]] | None = None
-    ) -> None:
+    def __init__(self, entries: Iterable[Entry], *, later: Mapped[str, tuple[str, str]] | None = None) -> None:
         self._entries = {(entry.module, entry.name): entry for entry in entries}
         self._later = dict(later or {})
 
@@ -141,9 +139,9 @@ class Allowlist:
         return Allowlist([*self._entries.values(), *more], later=self._later)
 
     def _read(self, package: str) -> None:
-        for origin, text in self._later.pop(package):
-            for entry in read_entries(text, origin=origin):
-                self._entries.setdefault((entry.module, entry.name), entry)
+        origin, text = self._later.pop(package)
+        for entry in read_entries(text, origin=origin):
+            self._entries.setdefault((entry.module, entry.name), entry)
 
     def _read_all(self) -> None:
         while self._later:
@@ -209,11 +207,10 @@ def _entries_of(block: dict[str, Any], policy: str) -> list[Entry]:
 def base_allowlist() -> Allowlist:
     """The list that ships with this release."""
     folder = files("weighbridge.formats.pickling") / "data"
-    named = {name for names in _PACKAGES.values() for name in names}
-    texts = {name: (folder / name).read_text("utf-8") for name in sorted({*_FILES, *named})}
+    texts = {name: (folder / name).read_text("utf-8") for name in {*_FILES, *_PACKAGES.values()}}
     return Allowlist(
         (entry for name in _FILES for entry in read_entries(texts[name], origin=name)),
-        later={package: [(name, texts[name]) for name in names] for package, names in _PACKAGES.items()},
+        later={package: (name, texts[name]) for package, name in _PACKAGES.items()},
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from math import prod
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.facts import Array
 from weighbridge.formats.pickling.machine import Machine
-from weighbridge.formats.pickling.shapes import Array, ArrayWrapper
+from weighbridge.formats.pickling.shapes import ArrayWrapper
 from weighbridge.formats.pickling.values import TOP, Obj, Value
 
 JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"

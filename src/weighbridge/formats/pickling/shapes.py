@@ -12,6 +12,8 @@ from itertools import pairwise
 from math import prod
 
 from weighbridge.formats.pickling.allowlist import DIMENSION_LIMIT, Entry
+from weighbridge.formats.pickling.facts import Array, Dtype, Refusal, lies
+from weighbridge.formats.pickling.library_states import CALLS, STATES
 from weighbridge.formats.pickling.torch_values import Storage, View, view_of
 from weighbridge.formats.pickling.values import (
     Blob,
@@ -47,34 +49,10 @@ _ITEMS_LIMIT = 1 << 31
 """Items of no bytes that an array may have: a walk over more does not end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why a call or a state is not covered. `check` is the finding it becomes."""
-
-    message: str
-    check: str = "pickle.unlisted-call"
-
-
-@dataclass(slots=True, kw_only=True)
-class Dtype:
-    """A numpy dtype: its letter, the bytes of one item (-1 not yet known) and whether it holds references.
-
-    `is_fixed`: it has its state, or something was made with it; a second state would change what was already checked.
-    """
-
-    letter: str
-    item_bytes: int
-    holds_objects: bool = False
-    is_fixed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Array:
-    """A numpy array of known shape; `dtype` as numpy spells it."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    size_bytes: int
+_WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
+_FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
+"""What joblib before 1.2 wrote."""
+_SUBCLASSES = ("ndarray", "memmap", "matrix")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +64,7 @@ class ArrayWrapper:
     is_padded: bool
 
 
-def lies(message: str) -> Refusal:
-    """A refusal because a size or an offset is not what it says, so that memory beyond it would be read."""
-    return Refusal(message=message, check="pickle.out-of-bounds")
-
-
-def size_of(value: Value) -> int:
+def _size(value: Value) -> int:
     """Bytes behind a bytes-like value; -1 where that depends on an encoding."""
     if value.__class__ is Blob:
         return value.size_bytes if value.kind != "str" else value.characters
@@ -109,7 +82,7 @@ def _length(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Blob | Refusal:
     if not arguments:
         return Blob("bytes", 0, 0)
     first = arguments[0]
-    size = len(first) if first.__class__ is str else size_of(first)
+    size = len(first) if first.__class__ is str else _size(first)
     head = first.encode("latin-1", "replace")[:128] if first.__class__ is str else b""
     return Blob("bytearray" if entry.name == "bytearray" else "bytes", 0, size, head)
 
@@ -124,7 +97,7 @@ def _plain_type(text: str) -> tuple[str, str] | None:
 
 
 def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
-    text = arguments[0]
+    text = "V" if arguments[0].__class__ is Global else arguments[0]
     found = _plain_type(text) if text.__class__ is str else None
     if found is None:
         return Refusal(message="makes a numpy dtype that is not a plain type of numpy")
@@ -133,8 +106,7 @@ def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry, facts=Dtype(letter=letter, item_bytes=size, holds_objects=letter == "O"))
 
 
-def dtype_state(target: Obj, state: Value) -> Refusal | None:
-    """Whether a numpy dtype may take this state; its size and flags are kept."""
+def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     dtype = target.facts
     if not isinstance(dtype, Dtype) or state.__class__ is not tuple or len(state) not in (8, 9):
         return Refusal(message="gives a numpy dtype a state of unknown shape")
@@ -277,10 +249,11 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     return Obj(entry.makes, entry)
 
 
-def array_state(target: Obj, state: Value) -> Refusal | None:
-    """Whether a numpy array may take this state: the bytes are those of its shape and dtype."""
+def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
+    if isinstance(target.facts, Array):
+        return lies("gives a numpy array another state, under whatever already looks at its bytes")
     version, shape, dtype, is_fortran, raw = state
     if is_fortran.__class__ not in (bool, int) or is_fortran not in (0, 1):
         return Refusal(message="gives a numpy array a state of unknown shape")
@@ -297,12 +270,26 @@ def array_state(target: Obj, state: Value) -> Refusal | None:
     return _filled(target, dtype.facts, shape, raw)
 
 
+def _masked_array_state(target: Obj, state: Value) -> Refusal | None:
+    """numpy.ma.MaskedArray.__setstate__: an array, then a byte of mask an item, then the fill value."""
+    if state.__class__ is not tuple or len(state) != 7:
+        return Refusal(message="gives a masked array a state of unknown shape")
+    mask = state[5]
+    problem = _array_state(target, state[:5])
+    if problem:
+        return problem
+    if state[2].facts.letter == "V" or mask.__class__ not in (bytes, str, Blob):
+        return Refusal(message="gives a masked array a mask of unknown shape")
+    wanted, size = prod(state[1]), _size(mask)
+    return None if size in (-1, wanted) else lies(f"masks an array of {min(wanted, 1 << 62)} items by {size} bytes")
+
+
 def _filled(target: Obj, dtype: Dtype, shape: tuple[int, ...], raw: Value) -> Refusal | None:
     if raw.__class__ not in (bytes, str, Blob):
         return Refusal(message="fills a numpy array from something that is not bytes")
     if not dtype.item_bytes and prod(shape) > _ITEMS_LIMIT:
         return lies("makes a numpy array of more empty items than can be walked over")
-    wanted, size = prod(shape) * dtype.item_bytes, size_of(raw)
+    wanted, size = prod(shape) * dtype.item_bytes, _size(raw)
     if dtype.item_bytes < 0 or size not in (-1, wanted):
         return lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
     target.facts = Array(dtype=f"{dtype.letter}{dtype.item_bytes}", shape=shape, size_bytes=wanted)
@@ -313,7 +300,7 @@ def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     problem = _plain_numbers(arguments[0])
     if problem:
         return problem
-    wanted, size = arguments[0].facts.item_bytes, size_of(arguments[1])
+    wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
     return (
         Obj(entry.makes, entry) if size in (-1, wanted) else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
     )
@@ -359,11 +346,27 @@ def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
     return attributes_problem(state) or make(inner.entry, inner_arguments)
 
 
-def _masked(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
-    """An empty masked array, to be filled by its state."""
-    if arguments[2] != (0,):
-        return lies("makes a masked array that is not empty before it has its state")
-    return Obj(entry.makes, entry)
+def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
+    """Take the state of a NumpyArrayWrapper."""
+    refusal = Refusal(message="gives a joblib array a state of unknown shape")
+    if state.__class__ is not Mapping or target.facts is not None:
+        return refusal
+    pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
+    subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
+    is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
+    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
+    is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
+    kind = dtype.facts if dtype.__class__ is Obj else None
+    if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
+        return refusal
+    alignment = pairs.get("numpy_array_alignment_bytes")
+    if alignment is not None and alignment.__class__ is not int:
+        return refusal
+    if kind.item_bytes < 0 and not kind.holds_objects:
+        return refusal
+    kind.is_fixed = True
+    target.facts = ArrayWrapper(shape=shape, dtype=kind, is_padded=alignment is not None)
+    return None
 
 
 def attributes_problem(state: Value) -> Refusal | None:
@@ -380,13 +383,24 @@ def attributes_problem(state: Value) -> Refusal | None:
     return None
 
 
+def _object_problem(_target: Obj, state: Value) -> Refusal | None:
+    """Whether a state is one dict of attributes. What is no container may have attributes with the names of methods."""
+    if state is None:
+        return None
+    if state.__class__ is not Mapping:
+        return Refusal(message="sets a state that is not a dict of attributes", check="pickle.mutates-unknown")
+    if state.odd_key is not None:
+        return Refusal(message=f"sets the attribute {state.odd_key}", check="pickle.mutates-unknown")
+    return None
+
+
 Check = Callable[[Entry, tuple[Value, ...]], Value]
 
 _CALLS: dict[str, Check] = {
     "length": _length,
     "dtype": _dtype,
     "reconstruct": _reconstruct,
-    "masked": _masked,
+    "masked": lambda entry, arguments: _reconstruct(entry, arguments[1:]),
     "scalar": _scalar,
     "frombuffer": _frombuffer,
     "tensor": _tensor,
@@ -394,6 +408,17 @@ _CALLS: dict[str, Check] = {
     "size": _size_of,
     "parameter-state": _parameter_state,
     "from-type": _from_type,
+    **CALLS,
+}
+_STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
+    "attributes": lambda _target, state: attributes_problem(state),
+    "dtype": _dtype_state,
+    "joblib-array": _array_wrapper,
+    "ndarray": _array_state,
+    "object": _object_problem,
+    "masked-array": _masked_array_state,
+    **STATES,
+    "reviewed": lambda _target, _state: None,
 }
 
 
@@ -405,3 +430,11 @@ def make(entry: Entry, arguments: tuple[Value, ...]) -> Value:
         return _CALLS[entry.check](entry, arguments)
     held = Mapping() if entry.items == "mapping" else Sequence(entry.items) if entry.items else None
     return Obj(entry.makes, entry, held=held)
+
+
+def build(target: Obj, state: Value) -> Refusal | None:
+    """Whether an object of a covered class may take this state; None where it may."""
+    entry = target.entry
+    if entry is None or not entry.build:
+        return Refusal(message=f"sets the state of {target.path}", check="pickle.mutates-unknown")
+    return _STATES[entry.build](target, state)

@@ -26,13 +26,11 @@ class StorageIds:
         self.by_key: dict[str, Storage] = {}
 
     def __call__(self, value: Value) -> Obj | Global | str:
-        """The storage, or what is wrong with the id.
-
-        Checkpoints before 1.6 may also name a class together with the file and the text of its source, which the loader compares
-        (torch/serialization.py `_check_container_source`); that gives the class.
-        """
-        if self.parts > 5 and value.__class__ is tuple and len(value) == 4 and value[:1] == ("module",):
-            return value[1] if value[1].__class__ is Global else "is a module without a class"
+        """The storage, or what is wrong with the id; of legacy files also a class of torch.nn, which comes with its source."""
+        if self.parts > 5 and value.__class__ is tuple and len(value) == 4 and value[0] == "module":
+            kind = value[1]
+            is_known = kind.__class__ is Global and kind.entry is not None and kind.entry.tag == "module"
+            return kind if is_known else "is a class that no policy covers"
         storage = storage_of(value, self.parts)
         if isinstance(storage, str):
             return storage

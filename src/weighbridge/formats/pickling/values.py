@@ -17,18 +17,11 @@ Value = Any
 
 KEPT_KEYS = frozenset(
     (
-        "order",
-        "allow_mmap",
-        "numpy_array_alignment_bytes",
-        "pos",
-        "buffer_pos",
-        "bit_generator",
-        "has_uint32",
-        "has_gauss",
+        *("order", "allow_mmap", "numpy_array_alignment_bytes"),
+        *("bit_generator", "pos", "buffer_pos", "node_count", "num_layers", "_parse_arg_template"),
     )
 )
 """Keys of a dict whose constants are kept as well, for the checks that need them."""
-
 ATOMS = frozenset((bool, int, float, str, bytes, type(None)))
 """Classes of values that hold nothing else."""
 
@@ -47,12 +40,14 @@ class Blob:
 
     `kind` is `str`, `bytes`, `bytearray`, or `string` where the loader's encoding decides between text and bytes.
     `size_bytes` is -1 where the length of the decoded value is not known, and so is `characters`, the length of text.
+    `is_known`: the whole of it was read and found to be a text that is known here (`known_texts`).
     """
 
-    __slots__ = ("characters", "head", "kind", "size_bytes", "start")
+    __slots__ = ("characters", "head", "is_known", "kind", "size_bytes", "start")
 
     def __init__(self, kind: str, start: int, size_bytes: int, head: bytes = b"", *, characters: int = -1) -> None:
         self.characters = characters
+        self.is_known = False
         self.kind = kind
         self.start = start
         self.size_bytes = size_bytes
