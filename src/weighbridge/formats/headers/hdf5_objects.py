@@ -9,6 +9,7 @@ from weighbridge.formats.headers.hdf5_image import Cursor, Image, UnsupportedErr
 from weighbridge.formats.headers.hdf5_messages import Kind
 
 MESSAGE_LIMIT = 20_000
+_MESSAGE_WORK = 2
 _SHARED = 2
 
 
@@ -43,6 +44,7 @@ def _first(image: Image, address: int) -> list[Message]:
     count = head.number(2)
     head.take(4)
     size = head.number(4)
+    image.spend(_MESSAGE_WORK * count, address)
     body = image.structure(address, 16 + size, "object header")
     body.take(16)
     messages: list[Message] = []
@@ -62,7 +64,6 @@ def _first(image: Image, address: int) -> list[Message]:
         raise MalformedArtifactError(
             f"an object header of {count:,} messages holds {len(messages):,}", locator=f"byte {image.base + address}"
         )
-    image.spend(len(messages), address)
     return messages
 
 
@@ -85,6 +86,7 @@ def _second(image: Image, address: int) -> list[Message]:
     while waiting:
         cursor = waiting.pop(0)
         while cursor.left >= lead:
+            image.spend(_MESSAGE_WORK, address)
             at = cursor.at
             kind, length, bits = cursor.number(1), cursor.number(2), cursor.number(1)
             cursor.take(lead - 4)
@@ -94,7 +96,6 @@ def _second(image: Image, address: int) -> list[Message]:
                 raise UnsupportedError("an object of too many messages", locator=f"byte {image.base + address}")
             if kind == Kind.CONTINUATION:
                 waiting.append(_continued(image, message, b"OCHK"))
-    image.spend(len(messages), address)
     return messages
 
 

@@ -15,6 +15,7 @@ from weighbridge.formats.headers.hdf5_objects import read_object, shared_address
 VALUE_LIMIT = 50_000
 """Elements of one value of variable length."""
 
+_ATTRIBUTE_WORK = 20
 _PICKLE = re.compile(rb"\A\x80[\x00-\x05]|[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 """The start of a pickle, or a global in one. PyTables unpickles an attribute that ends with a full stop (tables/attributeset.py)."""
 
@@ -69,7 +70,7 @@ class Values:
             MalformedArtifactError: it is shorter than its type and shape say.
             UnsupportedError: a type that is not read.
         """
-        self.image.spend(10 + len(found.kind) // 8, 0)
+        self.image.spend(_ATTRIBUTE_WORK + len(found.kind) // 8, 0)
         kind = self.type_of(found.kind, place, is_shared=bool(found.flags & 1))
         shape = self.space_of(found.space, place, is_shared=bool(found.flags & 2))
         count = 0 if shape is None else prod(shape)

@@ -21,14 +21,15 @@ from weighbridge.vocabulary import Evidence, Fact, Finding, Outcome, Severity, c
 __all__ = ["CHECKS", "KerasModel", "answer", "judge", "prepare"]
 
 CONFIG_LIMIT_BYTES = 2 << 20
-"""Longest configuration that is judged; those of the largest models of 2026 end below 1 MB."""
+"""Longest configuration that is judged, all of one model together; those of the largest models of 2026 end below 1 MB."""
 
 CHECKS = ("keras.config", "keras.class", "keras.lambda", "keras.file-access", "code.on-load")
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _LAMBDA = ("CVE-2024-3660", "CVE-2025-9905", "CVE-2025-9906")
 _VOCABULARY = ("CVE-2025-12058",)
 _LAMBDA_FIELDS = ("function", "output_shape", "mask")
-_OBJECT_LIMIT = 60_000
+_NODE_LIMIT = 150_000
+"""Objects and arrays of one configuration, at any depth, that are looked into."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,13 +39,17 @@ class KerasModel:
     defects: Defects
     architecture: str = ""
     objects: int = 0
+    config_bytes: int = 0
     metadata: list[Fact] = field(default_factory=list)
     digests: list[Fact] = field(default_factory=list)
 
 
 def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
     """Judge one configuration. `where` names it in evidence, as `config.json` or `model_config`."""
+    model.config_bytes += len(raw)
     try:
+        if model.config_bytes > CONFIG_LIMIT_BYTES:
+            raise OverLimitError(f"a configuration of {model.config_bytes:,} bytes is not judged", locator="byte 0")
         value = _parse(raw, model.defects, where)
     except OverLimitError as problem:
         model.defects.add("keras.config", problem.message, f"{where}, {problem.locator}", grade=UNJUDGED)
@@ -56,12 +61,12 @@ def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
         model.defects.add("keras.config", "the configuration is not an object", where)
         return
     _describe(value, model, where)
-    for pointer, node in _objects(value):
-        model.objects += 1
-        if model.objects > _OBJECT_LIMIT:
-            model.defects.add("keras.config", "more objects than are judged", where, grade=UNJUDGED)
-            return
-        _judge_object(node, f"{where} {pointer}", model.defects)
+    try:
+        for pointer, node in _objects(value):
+            model.objects += 1
+            _judge_object(node, f"{where} {pointer}", model.defects)
+    except OverLimitError as problem:
+        model.defects.add("keras.config", problem.message, where, grade=UNJUDGED)
 
 
 def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, ...]:
@@ -92,8 +97,6 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
 
 
 def _parse(raw: bytes, defects: Defects, where: str) -> Any:
-    if len(raw) > CONFIG_LIMIT_BYTES:
-        raise OverLimitError(f"a configuration of {len(raw):,} bytes is not judged", locator="byte 0")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as problem:
@@ -120,7 +123,12 @@ def _describe(value: dict[str, Any], model: KerasModel, where: str) -> None:
 
 
 def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every JSON object at any depth with its pointer, outermost first. The depth is that of the JSON reader."""
+    """Every JSON object at any depth with its pointer, outermost first. The depth is that of the JSON reader.
+
+    Raises:
+        OverLimitError: more than _NODE_LIMIT objects and arrays.
+    """
+    nodes = 0
     if isinstance(value, dict):
         yield "", value
     keys: list[str] = []
@@ -131,8 +139,12 @@ def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             open_nodes.pop()
             del keys[-1:]
             continue
+        nodes += 1
+        if nodes > _NODE_LIMIT:
+            raise OverLimitError("more objects and arrays than are judged")
         keys.append(key)
         if isinstance(node, dict):
+            nodes += 2
             yield "/" + "/".join(clip(key, 40) for key in keys), node
         open_nodes.append(_members(node))
 
