@@ -352,7 +352,7 @@ SLOW: dict[str, Callable[[], bytes]] = {
         Group(attributes={f"a{i}": bytes(60_000) for i in range(36)})
     ),
     "many attributes": lambda: hdf5_bytes(Group(attributes={f"a{i}": b"x" for i in range(15_000)})),
-    "lists of lists": lambda: dot_keras(b'{"a": [' + b",".join([b"[0]"] * 500_000) + b"]}"),
+    "lists of lists": lambda: dot_keras(b'{"a": [' + b",".join([b"[0]"] * 400_000) + b"]}"),
     "many layers": lambda: dot_keras(b'{"a": [' + b",".join([b'{"class_name":"Z","config":{}}'] * 60_000) + b"]}"),
 }
 

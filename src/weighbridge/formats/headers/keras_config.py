@@ -28,7 +28,7 @@ _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _LAMBDA = ("CVE-2024-3660", "CVE-2025-9905", "CVE-2025-9906")
 _VOCABULARY = ("CVE-2025-12058",)
 _LAMBDA_FIELDS = ("function", "output_shape", "mask")
-_NODE_LIMIT = 150_000
+_NODE_LIMIT = 90_000
 """Objects and arrays of one configuration, at any depth, that are looked into."""
 
 
@@ -46,11 +46,8 @@ class KerasModel:
 
 def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
     """Judge one configuration. `where` names it in evidence, as `config.json` or `model_config`."""
-    model.config_bytes += len(raw)
     try:
-        if model.config_bytes > CONFIG_LIMIT_BYTES:
-            raise OverLimitError(f"a configuration of {model.config_bytes:,} bytes is not judged", locator="byte 0")
-        value = _parse(raw, model.defects, where)
+        value = _parse(raw, model, where)
     except OverLimitError as problem:
         model.defects.add("keras.config", problem.message, f"{where}, {problem.locator}", grade=UNJUDGED)
         return
@@ -96,7 +93,10 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
     return (*found, answered)
 
 
-def _parse(raw: bytes, defects: Defects, where: str) -> Any:
+def _parse(raw: bytes, model: KerasModel, where: str) -> Any:
+    model.config_bytes += len(raw)
+    if model.config_bytes > CONFIG_LIMIT_BYTES:
+        raise OverLimitError(f"configurations of {model.config_bytes:,} bytes are not judged", locator="byte 0")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as problem:
@@ -106,7 +106,7 @@ def _parse(raw: bytes, defects: Defects, where: str) -> Any:
         raise MalformedArtifactError("something stands behind the configuration", locator=f"byte {result.end}")
     for duplicate in result.duplicates:
         message = f"the key {clip(duplicate.key)!r} stands twice, so loaders may build different models"
-        defects.add("keras.config", message, f"{where}, byte {duplicate.offset}")
+        model.defects.add("keras.config", message, f"{where}, byte {duplicate.offset}")
     return load(raw)
 
 
