@@ -254,7 +254,7 @@ def load_xml(data: bytes, path: str) -> str:
     from xml.parsers import expat
 
     try:
-        expat.ParserCreate().Parse(data, True)  # noqa: FBT003  # its own interface
+        expat.ParserCreate().Parse(data, True)  # its own interface
     except (expat.ExpatError, ValueError, UnicodeError):
         return load_text(data, path)
     return "it declares a document type" if b"<!DOCTYPE" in data else ""
