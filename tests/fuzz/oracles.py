@@ -249,14 +249,14 @@ def load_keras(data: bytes, _path: str) -> str:
     return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
-def load_xml(data: bytes, _path: str) -> str:
-    """expat parses it to the end, and it declares no document type."""
+def load_xml(data: bytes, path: str) -> str:
+    """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
 
     try:
         expat.ParserCreate().Parse(data, True)  # its own interface
-    except (expat.ExpatError, ValueError, UnicodeError) as problem:
-        return f"expat refuses it: {problem}"
+    except (expat.ExpatError, ValueError, UnicodeError):
+        return load_text(data, path)
     return "it declares a document type" if b"<!DOCTYPE" in data else ""
 
 
