@@ -14,10 +14,20 @@ os.environ["KERAS_BACKEND"] = "torch"
 keras = import_module("keras")
 PACKAGES = ("keras.src.ops", "keras.src.backend.torch.optimizers")
 REFUSED = {"TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Lambda"}
-CLASSES_OF = (
-    "layers models initializers regularizers constraints optimizers optimizers.schedules losses metrics "
-    "dtype_policies quantizers random"
-).split()
+CLASSES_OF = [
+    "layers",
+    "models",
+    "initializers",
+    "regularizers",
+    "constraints",
+    "optimizers",
+    "optimizers.schedules",
+    "losses",
+    "metrics",
+    "dtype_policies",
+    "quantizers",
+    "random",
+]
 FUNCTIONS_OF = ("activations", "constraints", "initializers", "losses", "metrics", "regularizers")
 BEFORE = {
     "Functional": ["models", "src.models.functional", "src.engine.functional", "engine.functional"],
