@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator
+from jsonschema import Draft4Validator
 
 from tests.cli.conftest import Command
 from weighbridge.inspection.sarif import sarif
@@ -25,7 +25,7 @@ def report(
     log = json.loads(
         sarif(Dossier(subject=HASH, artifacts=(file,), findings=findings), version="1.2.3", suppressed=suppressed)
     )
-    assert list(Draft7Validator(SCHEMA).iter_errors(log)) == []
+    assert list(Draft4Validator(SCHEMA).iter_errors(log)) == []
     return log["runs"][0]
 
 
@@ -38,7 +38,7 @@ def finding(
 
 
 def test_the_schema_refuses_what_is_no_sarif() -> None:
-    assert list(Draft7Validator(SCHEMA).iter_errors({"version": "2.1.0", "runs": [{"results": 1}]}))
+    assert list(Draft4Validator(SCHEMA).iter_errors({"version": "2.1.0", "runs": [{"results": 1}]}))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_real_reports_are_valid_and_the_same_twice(
         shown = command("inspect", str(folder), "--sarif", "-")
         assert (first.code, shown.code) == (code, code)
         assert target.read_text() == shown.out
-        assert list(Draft7Validator(SCHEMA).iter_errors(shown.document)) == []
+        assert list(Draft4Validator(SCHEMA).iter_errors(shown.document)) == []
         assert str(tmp_path) not in shown.out
 
 
