@@ -101,6 +101,8 @@ def _parse(raw: bytes, model: KerasModel, where: str) -> Any:
         raw.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise MalformedArtifactError("the configuration is not UTF-8", locator=f"byte {problem.start}") from problem
+    if raw.count(b"[") + 3 * raw.count(b"{") > 2 * _NODE_LIMIT:  # empty ones are not judged and may be as many again
+        raise OverLimitError("more objects and arrays than are judged", locator="byte 0")
     result = survey(raw, nonfinite=True)
     if result.end != len(raw):
         raise MalformedArtifactError("something stands behind the configuration", locator=f"byte {result.end}")
