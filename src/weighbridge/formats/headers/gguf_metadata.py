@@ -7,11 +7,17 @@ import re
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.headers.defects import DEFECT_LIMIT, ODD, Defects, OverLimitError
+from weighbridge.formats.headers.defects import ODD, Defects, OverLimitError
 from weighbridge.formats.headers.gguf_cursor import Cursor
-from weighbridge.formats.headers.hidden import find_hidden
+from weighbridge.formats.headers.gguf_templates import (
+    NAMES,
+    STRINGS_LIMIT,
+    TemplateJudge,
+    is_chat_template,
+    is_vocabulary,
+    names_template,
+)
 from weighbridge.formats.headers.memory import cache_bytes_per_token
-from weighbridge.formats.headers.text_demands import unsafe_in_template
 from weighbridge.vocabulary import Fact, clip
 
 Value = str | int | float | bool | tuple[int, ...]
@@ -39,10 +45,8 @@ _KEPT_ARRAY = 1024
 _KEPT_NUMBERS = 1 << 16
 _KEPT_TEXT = 1 << 16
 _KEPT_TEXTS = 1 << 22
-_TEMPLATES_LIMIT_BYTES = 8 << 20
 _FACT_LIMIT = 256
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
-_TEMPLATE = "tokenizer.chat_template"
 
 
 @dataclass(slots=True)
@@ -54,9 +58,9 @@ class Metadata:
     facts: list[Fact] = field(default_factory=list)
     tokenizer: list[tuple[str, str]] = field(default_factory=list)
     templates: list[tuple[str, str]] = field(default_factory=list)
+    """Name and sha256 of every chat template."""
     numbers_left: int = _KEPT_NUMBERS
     text_left: int = _KEPT_TEXTS
-    template_left: int = _TEMPLATES_LIMIT_BYTES
 
     def text(self, key: str) -> str:
         """A string value, empty where there is none."""
@@ -112,137 +116,155 @@ def read_pairs(cursor: Cursor, count: int, defects: Defects, metadata: Metadata)
         MalformedArtifactError: a length leaves the file, a value type is unknown, arrays nest too deep.
         OverLimitError: the keys are longer than KEYS_LIMIT_BYTES.
     """
-    room = KEYS_LIMIT_BYTES
+    reader = _Pairs(cursor, defects, metadata)
     for _ in range(count):
+        reader.read_pair()
+
+
+class _Pairs:
+    """The pairs of one file while they are read."""
+
+    def __init__(self, cursor: Cursor, defects: Defects, metadata: Metadata) -> None:
+        self.cursor = cursor
+        self.defects = defects
+        self.metadata = metadata
+        self.templates = TemplateJudge(defects, digests=metadata.templates)
+        self.room = KEYS_LIMIT_BYTES
+
+    def read_pair(self) -> None:
+        """Read one pair."""
+        cursor, metadata = self.cursor, self.metadata
         start = cursor.position
-        key = _read_key(cursor, defects, start)
-        room -= len(key)
-        if room < 0:
+        key = self.read_key(start)
+        self.room -= len(key)
+        if self.room < 0:
             raise OverLimitError(f"keys of more than {KEYS_LIMIT_BYTES:,} bytes", locator=f"byte {start}")
         if key in metadata.types:
             message = f"the key {clip(key)!r} stands twice, so loaders may disagree about its value"
-            defects.add("gguf.duplicate-key", message, f"byte {start}")
+            self.defects.add("gguf.duplicate-key", message, f"byte {start}")
         kind = cursor.word()
         metadata.types[key] = kind
         first = cursor.position
         cursor.hash = hashlib.sha256()
-        value, shown = _read_value(cursor, kind, key, defects)
+        value, shown = self.read_value(kind, key)
         digest = cursor.hash.hexdigest()
         cursor.hash = None
         if value is not None and metadata.has_room(value):
             metadata.values[key] = value
         if len(metadata.facts) < _FACT_LIMIT:
             metadata.facts.append(Fact(name=clip(key), value=clip(shown)))
-        if _is_template(key, kind):
-            _take_template(cursor, key, value, first, defects, metadata)
-        elif key.startswith("tokenizer."):
+        if is_chat_template(key) and kind != _STRING:
+            self.defects.add("gguf.metadata", f"{clip(key)!r} is not a text", f"byte {first}", grade=ODD)
+            self.templates.give_up(key, "it is not a text", first)
+        if key == NAMES and kind != _ARRAY:
+            self.defects.add("gguf.metadata", f"{key!r} is not an array of names", f"byte {first}", grade=ODD)
+        if key.startswith("tokenizer.") and not (is_chat_template(key) and kind == _STRING):
             metadata.tokenizer.append((key, f"{kind}:{digest}"))
 
+    def read_key(self, start: int) -> str:
+        raw = self.cursor.string("a key", limit=KEY_LIMIT_BYTES)
+        key = raw.decode("utf-8", "surrogateescape")
+        if not raw:
+            self.defects.add("gguf.metadata", "a key is empty", f"byte {start}")
+        elif not _KEY.fullmatch(key):
+            message = "a key is not words joined by dots"
+            self.defects.add("gguf.metadata", message, f"byte {start}", grade=ODD, excerpt=raw)
+        return key
 
-def _read_key(cursor: Cursor, defects: Defects, start: int) -> str:
-    raw = cursor.string("a key", limit=KEY_LIMIT_BYTES)
-    key = raw.decode("utf-8", "surrogateescape")
-    if not raw:
-        defects.add("gguf.metadata", "a key is empty", f"byte {start}")
-    elif not _KEY.fullmatch(key):
-        defects.add("gguf.metadata", "a key is not words joined by dots", f"byte {start}", grade=ODD, excerpt=raw)
-    return key
+    def read_value(self, kind: int, key: str) -> tuple[Value | None, str]:
+        """A value that is worth keeping (else None), and how it is shown."""
+        cursor = self.cursor
+        if kind == _STRING:
+            return self.read_string(key)
+        if kind == _ARRAY:
+            return self.read_array(key, depth=1)
+        if kind not in _CODES:
+            raise MalformedArtifactError(
+                f"value type {kind} of {clip(key)!r} does not exist", locator=f"byte {cursor.position - 4}"
+            )
+        start = cursor.position
+        value = cursor.number(_CODES[kind])
+        if kind == _BOOL:
+            if value not in (0, 1):
+                self.defects.add("gguf.metadata", f"the boolean {clip(key)!r} is {value}", f"byte {start}", grade=ODD)
+            return bool(value), str(bool(value)).lower()
+        return value, repr(value)
 
+    def read_string(self, key: str) -> tuple[Value | None, str]:
+        cursor = self.cursor
+        start = cursor.position
+        size = cursor.length(f"the length of {clip(key)!r}")
+        if size > STRING_LIMIT_BYTES:
+            first = cursor.position
+            cursor.skip(size)
+            if not is_vocabulary(key):
+                self.templates.give_up(key, f"it has {size:,} bytes", first)
+            return None, f"text of {size:,} bytes"
+        first = cursor.position
+        raw = cursor.take(size)
+        self.templates.take(key, raw, first)
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            message = f"the text of {clip(key)!r} is not UTF-8"
+            self.defects.add("gguf.metadata", message, f"byte {start}", grade=ODD, excerpt=raw)
+            return None, clip(raw)
+        return text, text
 
-def _read_value(cursor: Cursor, kind: int, key: str, defects: Defects) -> tuple[Value | None, str]:
-    """A value that is worth keeping (else None), and how it is shown."""
-    if kind == _STRING:
-        return _read_string(cursor, key, defects)
-    if kind == _ARRAY:
-        return _read_array(cursor, key, defects, depth=1)
-    if kind not in _CODES:
-        raise MalformedArtifactError(
-            f"value type {kind} of {clip(key)!r} does not exist", locator=f"byte {cursor.position - 4}"
-        )
-    start = cursor.position
-    value = cursor.number(_CODES[kind])
-    if kind == _BOOL:
-        if value not in (0, 1):
-            defects.add("gguf.metadata", f"the boolean {clip(key)!r} is {value}", f"byte {start}", grade=ODD)
-        return bool(value), str(bool(value)).lower()
-    return value, repr(value)
+    def read_array(self, key: str, *, depth: int) -> tuple[Value | None, str]:
+        cursor = self.cursor
+        start = cursor.position
+        kind = cursor.word()
+        if kind == _STRING:
+            count = cursor.length(f"the array {clip(key)!r}", each_bytes=cursor.count_format.size)
+            looked = 0 if is_vocabulary(key) else min(count, STRINGS_LIMIT, cursor.strings_left)
+            self.look_at_strings(key, looked)
+            if looked < count and names_template(key):
+                self.templates.give_up(key, f"the array has more than {looked:,} texts", start)
+            cursor.skip_strings(count - looked)
+        elif kind == _ARRAY:
+            self.skip_nested(key, start, depth)
+            return None, "array of arrays"
+        elif kind in _CODES:
+            count = cursor.length(f"the array {clip(key)!r}", each_bytes=_SIZES[kind])
+            if kind in _INTEGERS and count <= _KEPT_ARRAY:
+                numbers = cursor.integers(_CODES[kind], count)
+                return numbers, ", ".join(map(str, numbers[:16])) + (", …" if count > 16 else "")
+            cursor.skip(count * _SIZES[kind])
+        else:
+            raise MalformedArtifactError(
+                f"element type {kind} of {clip(key)!r} does not exist", locator=f"byte {start}"
+            )
+        return None, f"array of {count:,}"
 
+    def look_at_strings(self, key: str, count: int) -> None:
+        """Read texts of an array, which may be templates."""
+        cursor = self.cursor
+        cursor.strings_left -= count
+        for _ in range(count):
+            size = cursor.length(f"the length of a text of {clip(key)!r}")
+            first = cursor.position
+            if size <= STRING_LIMIT_BYTES:
+                self.templates.take(key, cursor.take(size), first)
+            else:
+                cursor.skip(size)
+                self.templates.give_up(key, f"it has {size:,} bytes", first)
 
-def _read_string(cursor: Cursor, key: str, defects: Defects) -> tuple[Value | None, str]:
-    start = cursor.position
-    size = cursor.length(f"the length of {clip(key)!r}")
-    if size > STRING_LIMIT_BYTES:
-        cursor.skip(size)
-        return None, f"text of {size:,} bytes"
-    raw = cursor.take(size)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        defects.add("gguf.metadata", f"the text of {clip(key)!r} is not UTF-8", f"byte {start}", grade=ODD, excerpt=raw)
-        return None, clip(raw)
-    return text, text
-
-
-def _read_array(cursor: Cursor, key: str, defects: Defects, *, depth: int) -> tuple[Value | None, str]:
-    start = cursor.position
-    kind = cursor.word()
-    if kind == _STRING:
-        count = cursor.length(f"the array {clip(key)!r}", each_bytes=cursor.count_format.size)
-        cursor.skip_strings(count)
-    elif kind == _ARRAY:
-        _skip_nested(cursor, key, defects, start, depth)
-        return None, "array of arrays"
-    elif kind in _CODES:
-        count = cursor.length(f"the array {clip(key)!r}", each_bytes=_SIZES[kind])
-        if kind in _INTEGERS and count <= _KEPT_ARRAY:
-            numbers = cursor.integers(_CODES[kind], count)
-            return numbers, ", ".join(map(str, numbers[:16])) + (", …" if count > 16 else "")
-        cursor.skip(count * _SIZES[kind])
-    else:
-        raise MalformedArtifactError(f"element type {kind} of {clip(key)!r} does not exist", locator=f"byte {start}")
-    return None, f"array of {count:,}"
-
-
-def _skip_nested(cursor: Cursor, key: str, defects: Defects, start: int, depth: int) -> None:
-    """Arrays in arrays: the format allows them, llama.cpp refuses them."""
-    if depth == 1:
-        defects.add("gguf.metadata", f"{clip(key)!r} is an array of arrays", f"byte {start}", grade=ODD)
-    if depth >= NESTING_LIMIT:
-        raise MalformedArtifactError(
-            f"arrays of {clip(key)!r} nest deeper than {NESTING_LIMIT}", locator=f"byte {start}"
-        )
-    count = cursor.length(f"the array {clip(key)!r}", each_bytes=4 + cursor.count_format.size)
-    cursor.arrays_left -= count
-    if cursor.arrays_left < 0:
-        raise OverLimitError("more arrays in arrays than this release walks", locator=f"byte {start}")
-    for _ in range(count):
-        _read_array(cursor, key, defects, depth=depth + 1)
-
-
-def _is_template(key: str, kind: int) -> bool:
-    return kind == _STRING and (key == _TEMPLATE or key.startswith(_TEMPLATE + "."))
-
-
-def _take_template(
-    cursor: Cursor, key: str, value: Value | None, first: int, defects: Defects, metadata: Metadata
-) -> None:
-    """Digest a chat template's text and look for characters that nobody sees."""
-    name = key.removeprefix("tokenizer.")
-    if not isinstance(value, str):
-        defects.add("gguf.metadata", f"the template {clip(key)!r} is too long or not text", f"byte {first}", grade=ODD)
-        return
-    raw = value.encode()
-    metadata.template_left -= len(raw)
-    if metadata.template_left < 0:
-        raise OverLimitError(f"chat templates of more than {_TEMPLATES_LIMIT_BYTES:,} bytes", locator=f"byte {first}")
-    metadata.templates.append((name, hashlib.sha256(raw).hexdigest()))
-    if found := unsafe_in_template(value):
-        message = f"the template {clip(key)!r} reaches for {clip(found)}, which leads out of the sandbox"
-        defects.add("gguf.template", message, f"byte {first}")
-    for hidden in find_hidden(value) if defects.total < DEFECT_LIMIT else ():
-        offset = cursor.position - len(raw) + len(value[: hidden.index].encode())
-        message = f"the template {clip(key)!r} holds the invisible character {hidden.code_point}"
-        defects.add("gguf.hidden-characters", message, f"byte {offset}", grade=ODD)
+    def skip_nested(self, key: str, start: int, depth: int) -> None:
+        """Arrays in arrays: the format allows them, llama.cpp refuses them."""
+        cursor = self.cursor
+        if depth == 1:
+            self.defects.add("gguf.metadata", f"{clip(key)!r} is an array of arrays", f"byte {start}", grade=ODD)
+        if depth >= NESTING_LIMIT:
+            raise MalformedArtifactError(
+                f"arrays of {clip(key)!r} nest deeper than {NESTING_LIMIT}", locator=f"byte {start}"
+            )
+        count = cursor.length(f"the array {clip(key)!r}", each_bytes=4 + cursor.count_format.size)
+        cursor.arrays_left -= count
+        if cursor.arrays_left < 0:
+            raise OverLimitError("more arrays in arrays than this release walks", locator=f"byte {start}")
+        for _ in range(count):
+            self.read_array(key, depth=depth + 1)
 
 
 def alignment_of(metadata: Metadata, defects: Defects) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -82,6 +83,21 @@ def unsafe_in_template(text: str) -> str:
     spelled = _LITERALS_JOINED.sub("", _TEMPLATE_ESCAPE.sub(_character, text))
     found = _UNSAFE_TEMPLATE.search(text) or _UNSAFE_TEMPLATE.search(spelled)
     return found.group() if found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateVerdict:
+    """What is wrong with a template, each empty where nothing is: what leads out of the sandbox, the words on which it makes what it
+    says depend, and why nobody can say."""
+
+    unsafe: str = ""
+    topic: str = ""
+    unjudged: str = ""
+
+
+def judge_template(text: str) -> TemplateVerdict:
+    """Judge a template of Jinja."""
+    return TemplateVerdict(unsafe=unsafe_in_template(text), topic=topic_in_template(text))
 
 
 _TOPIC = re.compile(
