@@ -14,14 +14,13 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
 from weighbridge.formats.headers.tables import RUN_BY
+from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.formats.headers.text_code import SOURCE_LIMIT_BYTES, capabilities
 from weighbridge.formats.headers.text_demands import (
     find_code_targets,
     find_python_tags,
     has_odd_target,
     renames_tags,
-    topic_in_template,
-    unsafe_in_template,
 )
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
 from weighbridge.formats.headers.text_kinds import (
@@ -189,8 +188,8 @@ class _Reader:
             excerpt = data[offset : offset + 120]
             self.defects.add("text.remote-code", message, place, grade=UNJUDGED, excerpt=excerpt)
             self.defects.add("code.on-load", f"runs code if {key} is followed", place, grade=UNJUDGED, excerpt=excerpt)
-        for what in facts.unlooked:
-            self.defects.add("text.template", f"{what} is too long to look at", grade=UNJUDGED)
+        for what, why in facts.unlooked:
+            self.defects.add("text.template", f"{what} is not judged: {clip(why)}", grade=UNJUDGED)
         for name, found in facts.unsafe:
             self.refuse_template(name, found, "/chat_template")
         for offset, path in facts.outside:
@@ -263,11 +262,15 @@ class _Reader:
         name = "" if stem == "chat_template" else stem
         template = text.decode(self.scan.encoding)
         self.digests.append(template_fact(name, template))
-        if found := unsafe_in_template(template):
-            self.refuse_template(name or "default", found, "line 1")
-        if topic := topic_in_template(template):
-            message = f"the chat template says something else where {clip(topic)} is spoken of"
+        verdict = judge_template(template)
+        if verdict.unsafe:
+            self.refuse_template(name or "default", verdict.unsafe, "line 1")
+        if verdict.topic:
+            message = f"the chat template says something else where {clip(verdict.topic)} is spoken of"
             self.defects.add("text.template", message, "line 1")
+        if verdict.unjudged:
+            message = f"the chat template is not judged: {clip(verdict.unjudged)}"
+            self.defects.add("text.template", message, "line 1", grade=UNJUDGED)
 
     def look_at_code(self) -> None:
         """Name source that is carried along, and who runs it where somebody does without being asked."""

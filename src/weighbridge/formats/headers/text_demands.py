@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -83,56 +82,6 @@ def unsafe_in_template(text: str) -> str:
     spelled = _LITERALS_JOINED.sub("", _TEMPLATE_ESCAPE.sub(_character, text))
     found = _UNSAFE_TEMPLATE.search(text) or _UNSAFE_TEMPLATE.search(spelled)
     return found.group() if found else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TemplateVerdict:
-    """What is wrong with a template, each empty where nothing is: what leads out of the sandbox, the words on which it makes what it
-    says depend, and why nobody can say."""
-
-    unsafe: str = ""
-    topic: str = ""
-    unjudged: str = ""
-
-
-def judge_template(text: str) -> TemplateVerdict:
-    """Judge a template of Jinja."""
-    return TemplateVerdict(unsafe=unsafe_in_template(text), topic=topic_in_template(text))
-
-
-_TOPIC = re.compile(
-    r"""([\"'])([^\W\d_][\w ,.'-]{2,80})\1\s*(?:\|\s*\w+\s*)?\bin\b\s*\(*\s*[\w.\[\]\"'\s|():-]{0,120}?(?:content|text|prompt|query|question)\b"""
-)
-"""A word or phrase, without the marks of a template's own tokens, that is looked for in what somebody said."""
-_TOPIC_CALL = re.compile(
-    r"""(?:content|text|prompt|query|question)[\"'\])\s]*(?:\|\s*\w+\s*)*\.(?:find|count|startswith|endswith|index)\(\s*([\"'])([^\W\d_][\w ,.'-]{2,80})\1"""
-)
-
-
-def topic_in_template(text: str) -> str:
-    """The first word or phrase on which a template makes what it says depend; empty where there is none."""
-    for pattern in (_TOPIC, _TOPIC_CALL):
-        for match in pattern.finditer(text):
-            if match.group(2) not in _PART_KINDS:
-                return match.group(2)
-    return ""
-
-
-_PART_KINDS = frozenset(
-    (
-        "text",
-        "image",
-        "image_url",
-        "video",
-        "audio",
-        "content",
-        "type",
-        "input_audio",
-        "tool_calls",
-        "reasoning_content",
-    )
-)
-"""Keys of the parts of a message, which a template has to look for."""
 
 
 def rewriting_steps(tokenizer: Any) -> Iterator[tuple[str, str]]:

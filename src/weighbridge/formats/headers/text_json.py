@@ -14,14 +14,13 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_of_config
 from weighbridge.formats.headers.strict_json import Survey, load, survey, text_of
+from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.formats.headers.text_demands import (
     foreign_components,
     foreign_parent,
     leaves_folder,
     rewriting_steps,
     spelled,
-    topic_in_template,
-    unsafe_in_template,
 )
 from weighbridge.formats.reading.contract import own_name
 from weighbridge.vocabulary import Fact, clip
@@ -31,6 +30,7 @@ JSON_LIMIT_BYTES = 40 << 20
 
 _BUILD_LIMIT_BYTES = 2 << 20
 _TEMPLATES_LIMIT = 64
+_JUDGED_CHARACTERS = 512 << 10
 _REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
 _WANTED_NAMES = frozenset(
     (
@@ -78,7 +78,7 @@ class JsonFacts:
 
     `remote` has (byte offset, key) of every request for foreign code, `outside` (byte offset, path) of every path that leaves the
     folder, `unsafe` what does not belong in a chat template, `conditional` the words on which one makes what it says depend, `rewrites` (JSON
-    pointer, step) of a tokenizer that puts words in the place of others; `unlooked` names what was too long to be looked at.
+    pointer, step) of a tokenizer that puts words in the place of others; `unlooked` names what was not looked at, with the reason.
     """
 
     survey: Survey
@@ -92,7 +92,7 @@ class JsonFacts:
     unsafe: list[tuple[str, str]] = field(default_factory=list)
     conditional: list[tuple[str, str]] = field(default_factory=list)
     rewrites: list[tuple[str, str]] = field(default_factory=list)
-    unlooked: list[str] = field(default_factory=list)
+    unlooked: list[tuple[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.architecture or self.digests)
@@ -133,11 +133,11 @@ def _take_demands(data: bytes, name: str, members: dict[str, tuple[int, int]], f
     """What the document has a loader do: fill a template, import a class, open a shard."""
     start, end = members.get("chat_template", (0, 0))
     if end - start > _BUILD_LIMIT_BYTES:
-        facts.unlooked.append("the chat template")
+        facts.unlooked.append(("the chat template", "it is too long to look at"))
     elif end:
         _take_templates(load(data[start:end]), facts)
     if name in _DEMANDING and len(data) > _BUILD_LIMIT_BYTES:
-        facts.unlooked.append(f"what {name} asks for")
+        facts.unlooked.append((f"what {name} asks for", "it is too long to look at"))
     elif name in _DEMANDING:
         _DEMANDING[name](load(data), facts)
     if members.keys() & {"normalizer", "decoder"}:
@@ -151,7 +151,7 @@ def _take_rewriting(data: bytes, members: dict[str, tuple[int, int]], facts: Jso
     for name in ("normalizer", "decoder"):
         start, end = members.get(name, (0, 0))
         if end - start > _BUILD_LIMIT_BYTES:
-            facts.unlooked.append(f"the tokenizer's {name}")
+            facts.unlooked.append((f"the tokenizer's {name}", "it is too long to look at"))
         elif end:
             facts.rewrites += list(islice(rewriting_steps({name: load(data[start:end])}), _TEMPLATES_LIMIT))
 
@@ -206,16 +206,23 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
     if isinstance(value, dict):
         entries = list(value.items())
     if len(entries) > _TEMPLATES_LIMIT:
-        facts.unlooked.append(f"the list of chat templates behind the first {_TEMPLATES_LIMIT}")
+        facts.unlooked.append(
+            (f"the list of chat templates behind the first {_TEMPLATES_LIMIT}", "it is too long to look at")
+        )
         del entries[_TEMPLATES_LIMIT:]
+    left = _JUDGED_CHARACTERS
     for name, text in entries:
         if isinstance(text, str):
             facts.digests.append(template_fact(name, text))
             facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
-            if found := unsafe_in_template(text):
-                facts.unsafe.append((name or "default", found))
-            if topic := topic_in_template(text):
-                facts.conditional.append((name or "default", topic))
+            verdict = judge_template(text if left > 0 else "{%")
+            left -= len(text)
+            if verdict.unsafe:
+                facts.unsafe.append((name or "default", verdict.unsafe))
+            if verdict.topic:
+                facts.conditional.append((name or "default", verdict.topic))
+            if verdict.unjudged:
+                facts.unlooked.append((f"the chat template {clip(name or 'default')!r}", verdict.unjudged))
 
 
 def _take_modules(modules: Any, facts: JsonFacts) -> None:

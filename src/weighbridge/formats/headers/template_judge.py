@@ -1,0 +1,37 @@
+"""One answer about a chat template, wherever it stands: in a text, in a tokenizer's configuration, in a GGUF header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weighbridge.formats.headers.template_flow import topic_of_flow
+from weighbridge.formats.headers.template_syntax import TemplateSyntaxError
+from weighbridge.formats.headers.text_demands import unsafe_in_template
+
+JUDGED_LIMIT = 256 << 10
+"""Most characters of a template that is judged; those of 2026 have below 40,000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateVerdict:
+    """What is wrong with a template, each empty where nothing is.
+
+    `unsafe` is what leads out of the sandbox, `topic` what it makes what it says depend on, `unjudged` why nobody can say.
+    """
+
+    unsafe: str = ""
+    topic: str = ""
+    unjudged: str = ""
+
+
+def judge_template(text: str) -> TemplateVerdict:
+    """Judge a template of Jinja. Text without any braces is judged too: it says the same whatever is spoken of."""
+    unsafe = unsafe_in_template(text)
+    if "{%" not in text and "{{" not in text:
+        return TemplateVerdict(unsafe=unsafe)
+    if len(text) > JUDGED_LIMIT:
+        return TemplateVerdict(unsafe=unsafe, unjudged=f"it has more than {JUDGED_LIMIT:,} characters")
+    try:
+        return TemplateVerdict(unsafe=unsafe, topic=topic_of_flow(text))
+    except TemplateSyntaxError as problem:
+        return TemplateVerdict(unsafe=unsafe, unjudged=str(problem))
