@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weighbridge.formats.headers.template_statements import parse_template
-from weighbridge.formats.headers.template_syntax import Expr, Node, TemplateSyntaxError
+from weighbridge.formats.headers.template_syntax import BLOCK, Expr, Node, TemplateSyntaxError
 from weighbridge.formats.headers.template_words import (
     CLEAN_KEYS,
     CONTROL,
@@ -23,14 +23,18 @@ from weighbridge.formats.headers.template_words import (
     word_count,
 )
 
-MESSAGE, SAID, TOOL, NAME, DATE, SIZE, COUNT, PART, CHOSEN = range(9)
+MESSAGE, SAID, TOOL, NAME, DATE, SIZE, COUNT, PART, CHOSEN, BUILT = range(10)
 """Where a value comes from: a message or a list of them; what one says; tools; a name or description of one; the date; the length of
-what is said; the number or place of messages; a part of what is said; and a choice made by any of these."""
+what is said; the number or place of messages; a part of what is said; a choice made by any of these; and what a
+template built with one of these under a key of the protocol."""
 
 STEP_LIMIT = 120_000
 _CONST_LIMIT = 1000
 _PROSE_WORDS = 6
 """Words that a template may say in a branch without speaking: names of roles, of tags and of fields."""
+
+_SHORT = 20
+"""Characters of a text that counts once, however often it is said in one branch."""
 
 _READING = frozenset(
     [
@@ -183,6 +187,7 @@ class _Flow:
         self.captures: list[list[Value]] = []
         self.chosen = 0
         self.words = 0
+        self.said: set[str] = set()
         self.steps = 0
 
     def step(self) -> None:
@@ -232,10 +237,20 @@ class _Flow:
 
     def say(self, texts: Iterable[str]) -> None:
         """Something is said, or kept to be said, where a choice was made."""
+        last = ""
         for text in texts:
-            self.words += word_count(text)
-            if self.words >= _PROSE_WORDS:
-                self.report(text)
+            if text not in self.said or len(text) > _SHORT:
+                self.said.add(text)
+                self.words += word_count(text)
+            last = text
+        if self.words >= _PROSE_WORDS:
+            self.report(last)
+
+    def pick(self, owner: Value) -> None:
+        """A letter or a piece of a literal is taken, of which words may be made."""
+        if self.chosen and owner.consts and not owner.labels:
+            self.words += 1
+            self.say(())
 
     def statement(self, node: Node) -> None:
         match node.kind:
@@ -244,14 +259,18 @@ class _Flow:
             case "for":
                 self.loop(node)
             case "set":
-                value = self.value(node.exprs[0]) if not node.blocks else self.captured(node.blocks[0])
+                value = self.captured(node.blocks[0]) if node.blocks else self.value(node.exprs[0])
+                for expr in node.exprs if node.blocks else ():
+                    self.names.append({BLOCK: value})
+                    value = self.value(expr)
+                    self.names.pop()
                 for name in node.names:
                     self.bind(name, value)
             case "macro":
                 self.macros[node.names[0]] = node
             case "call" | "filter":
                 inside = self.captured(node.blocks[0])
-                self.names.append({"caller": inside})
+                self.names.append({"caller": inside, BLOCK: inside})
                 outside = self.value(node.exprs[0])
                 self.names.pop()
                 self.emit(_union((inside, outside)))
@@ -277,14 +296,14 @@ class _Flow:
             self.block(block)
         self.chosen -= is_chosen
         if not self.chosen:
-            self.words = 0
+            self.words, self.said = 0, set()
 
     def loop(self, node: Node) -> None:
         source = self.value(node.exprs[0])
         element = Value(source.labels - {PART, CHOSEN}, source.consts)
         self.names.append(dict.fromkeys(node.names, element))
         self.names[-1]["loop"] = Value(source.labels & {MESSAGE} | {COUNT})
-        is_chosen = source.has(CHOSEN) or any([self.value(expr).has(CHOSEN, PART) for expr in node.exprs[1:]])
+        is_chosen = source.has(CHOSEN) or any(self.value(expr).has(CHOSEN, PART) for expr in node.exprs[1:])
         self.chosen += is_chosen
         for _ in range(2):
             self.block(node.blocks[0])
@@ -309,8 +328,9 @@ class _Flow:
             case "item":
                 return self.item(expr)
             case "slice":
-                values = [self.value(part) for part in expr.parts]
-                return values[0].plus(PART) if values[0].has(SAID) else values[0]
+                owner, *_ = [self.value(part) for part in expr.parts]
+                self.pick(owner)
+                return owner.plus(PART) if owner.has(SAID) else owner
             case "call":
                 return self.call(expr)
             case "filter":
@@ -327,7 +347,10 @@ class _Flow:
                 if sum(map(word_count, both.consts)) >= _PROSE_WORDS:
                     self.report(max(both.consts, key=word_count))
                 return both.plus(CHOSEN)
-        return _union([self.value(part) for part in expr.parts])
+        values = [self.value(part) for part in expr.parts]
+        pairs = zip(values[::2], values[1::2], strict=False) if expr.kind == "dict" else ()
+        is_built = any(value.labels and not CLEAN_KEYS.isdisjoint(key.consts) for key, value in pairs)
+        return _union(values).plus(BUILT) if is_built else _union(values)
 
     def attribute(self, expr: Expr) -> Value:
         owner = expr.parts[0]
@@ -347,7 +370,7 @@ class _Flow:
             return value
         chosen = value.labels & {CHOSEN, PART}
         if name in CLEAN_KEYS:
-            return Value(chosen)
+            return value if value.has(BUILT) else _NOTHING
         if name in ("name", "description"):
             return Value(chosen | {NAME} | (value.labels & {SAID}) - ({SAID} if name == "name" else set()))
         if value.has(MESSAGE, SAID):
@@ -357,7 +380,8 @@ class _Flow:
     def item(self, expr: Expr) -> Value:
         owner, *keys = [self.value(part) for part in expr.parts]
         key = _union(keys)
-        if key.has(SAID, NAME, DATE) and owner.consts:
+        self.pick(owner)
+        if key.has(SAID, NAME, DATE, CHOSEN) and owner.consts:
             if sum(map(word_count, owner.consts)) >= _PROSE_WORDS:
                 self.report(max(owner.consts, key=word_count))
             return self.asked(key, owner.consts, "[]", owner.plus(CHOSEN))
@@ -427,8 +451,10 @@ class _Flow:
         value, *others = [self.value(part) for part in expr.parts]
         if expr.name not in _COMPARING:
             return Value(value.labels & {CHOSEN} if expr.name in ("true", "false") else frozenset())
-        if value.has(SAID, NAME, DATE):
-            return self.asked(value, _union(others).consts, "is")
+        other = _union(others)
+        for subject, literal in ((value, other), (other, value)):
+            if subject.has(SAID, NAME, DATE):
+                return self.asked(subject, literal.consts, "is")
         is_chosen = value.has(SIZE, CHOSEN)
         return Value(frozenset((CHOSEN,))) if is_chosen else _NOTHING
 
@@ -531,8 +557,9 @@ class _Flow:
             return Value(frozenset((DATE,)))
         macro = self.macros.get(name)
         if macro is None:
-            known = self.lookup(name)
-            return _union((known, *others, *named.values()))
+            both = _union((self.lookup(name), *others, *named.values()))
+            is_built = any(value.labels for key, value in named.items() if key in CLEAN_KEYS)
+            return both.plus(BUILT) if is_built else both
         if self.calls.count(name) > 1 or len(self.calls) > 12:
             return _union((*others, *named.values()))
         scope: dict[str, Value] = {}
@@ -547,13 +574,14 @@ class _Flow:
         key = (name, tuple(scope.items()))
         if key in self.walks:
             return self.walks[key]
-        kept, self.chosen, words, self.words = self.chosen, 0, self.words, 0
+        kept = (self.chosen, self.words, self.said)
+        self.chosen, self.words, self.said = 0, 0, set()
         self.calls.append(name)
         self.names.append(scope)
         said = self.captured(macro.blocks[0])
         self.names.pop()
         self.calls.pop()
-        self.chosen, self.words = kept, words
+        self.chosen, self.words, self.said = kept
         self.walks[key] = said
         return said
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weighbridge.formats.headers.template_syntax import Expr, Node, Parser, TemplateSyntaxError
+from weighbridge.formats.headers.template_syntax import BLOCK, Expr, Node, Parser, TemplateSyntaxError
 
 _END = ("end", "")
 _FOLLOWS = {"if": ("elif", "else", "endif"), "for": ("else", "endfor")}
@@ -63,7 +63,9 @@ class _Statements(Parser):
                 node = Node("call", [self.expression()], names=[part.name for part in parameters])
                 return self.enclosed(node)
             case "filter":
-                return self.enclosed(Node("filter", [Expr("filter", self.dotted(), (Expr("const"), *self.optional()))]))
+                return self.enclosed(
+                    Node("filter", [Expr("filter", self.dotted(), (Expr("name", BLOCK), *self.optional()))])
+                )
             case "generation" | "with" | "autoescape" | "block":
                 return self.scoped(word)
             case "break" | "continue":
@@ -78,7 +80,7 @@ class _Statements(Parser):
     def enclosed(self, node: Node) -> Node:
         """Read the rest of the tag, the block and the tag that ends it."""
         while self.peek()[0] == "op" and self.accept(("op", "|")):  # filters behind a `set` block
-            node.exprs.append(Expr("filter", self.dotted(), (Expr("const"), *self.optional())))
+            node.exprs.append(Expr("filter", self.dotted(), (Expr("name", BLOCK), *self.optional())))
         self.expect(_END)
         closer = f"end{node.kind}"
         node.blocks.append(self.block((closer,)))

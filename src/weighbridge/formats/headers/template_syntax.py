@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 TOKEN_LIMIT = 60_000
 """Most tokens of one template; those of 2026 have below 8,000."""
 
+BLOCK = "{block}"
+"""The name of what a block holds, where a filter takes it; no template can spell it."""
+
 _DEPTH_LIMIT = 60
 
 
