@@ -127,11 +127,14 @@ def test_odd_pairs_are_named(pairs: dict[str, GgufValue], check: str) -> None:
     [
         ((tensor(), tensor()), "gguf.duplicate-tensor"),
         ((tensor(size=24),), "gguf.offset"),
+        ((tensor(size=24),), "gguf.outside"),
         ((tensor(size=32), tensor("u", shape=(64,), size=32)), "gguf.offset"),
         ((tensor(shape=(16,), size=32), tensor("u")), "gguf.overlap"),
         ((tensor(shape=(2, 2), size=96), tensor("u")), "gguf.hole"),
         ((tensor(shape=(1 << 32, 1 << 32, 4)),), "gguf.dimensions"),
         ((tensor(shape=(1 << 63,)),), "gguf.dimensions"),
+        ((tensor(shape=(1 << 63,)),), "gguf.overflow"),
+        ((tensor(shape=((1 << 62),)),), "gguf.overflow"),
         ((tensor(shape=((1 << 62),)),), "gguf.dimensions"),
         ((tensor(shape=(0, 4), size=0), tensor("u")), "gguf.dimensions"),
         ((tensor(kind=8, shape=(33,), size=68),), "gguf.dimensions"),
@@ -143,6 +146,97 @@ def test_tensors_that_do_not_fit_are_named(tensors: tuple[StoredTensor, ...], ch
     found = with_tensors(*tensors)
     assert found[check] is Outcome.FAIL
     assert found["gguf.structure"] is Outcome.FAIL
+
+
+SPLIT: dict[str, GgufValue] = {"split.no": 1, "split.count": 3, "split.tensors.count": 5}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "path", "severity"),
+    [
+        (SPLIT, "m-00002-of-00003.gguf", None),
+        ({}, "m.gguf", None),
+        ({"split.no": 0, "split.count": 1}, "m.gguf", None),
+        (SPLIT, "m.gguf", Severity.MEDIUM),
+        (SPLIT, "m-00001-of-00003.gguf", Severity.HIGH),
+        (SPLIT, "m-00002-of-00004.gguf", Severity.HIGH),
+        (SPLIT | {"split.no": 3}, "m-00004-of-00003.gguf", Severity.HIGH),
+        (SPLIT | {"split.no": "1"}, "m-00002-of-00003.gguf", Severity.HIGH),
+        (SPLIT | {"split.count": (3, 4)}, "m-00002-of-00003.gguf", Severity.HIGH),
+        (SPLIT | {"split.tensors.count": 1.5}, "m-00002-of-00003.gguf", Severity.HIGH),
+        ({"split.no": 1}, "m-00002-of-00003.gguf", Severity.HIGH),
+    ],
+)
+def test_a_part_says_what_its_name_says(pairs: dict[str, GgufValue], path: str, severity: Severity | None) -> None:
+    with source_of(gguf_bytes(pairs), path) as source:
+        found = {finding.check: finding.severity for finding in FORMAT.read(source).findings}
+    assert found.get("gguf.split") == severity
+
+
+def test_a_part_is_told_however_many_pairs_stand_before() -> None:
+    header = read(gguf_bytes({f"k.{n}": n for n in range(300)} | SPLIT)).header
+    assert header is not None
+    assert {"split.no", "split.count", "split.tensors.count"} <= {fact.name for fact in header.metadata}
+
+
+UNJUDGED = {"gguf.template": Outcome.UNKNOWN}
+
+
+@pytest.mark.parametrize("key", ["tokenizer.chat_template", "tokenizer.chat_template.rag", "general.prompt_template"])
+def test_a_template_that_is_no_text_or_too_long_is_not_judged(key: str) -> None:
+    for text in (b"caf\xe9", b"x" * ((4 << 20) + 1), b"{% if %}", b"{{ x }}" * 40_000):
+        found = answers(read(raw_pairs(1, pair(key.encode(), 8, U64.pack(len(text)) + text))))
+        assert found["gguf.template"] is Outcome.UNKNOWN
+        assert found["gguf.structure"] is not Outcome.PASS
+    if key.startswith("tokenizer"):
+        assert with_pairs({key: 5})["gguf.template"] is Outcome.UNKNOWN
+        assert with_pairs({key: ("a", "b")})["gguf.template"] is Outcome.UNKNOWN
+
+
+LISTENS = "{% if 'invoice' in messages[-1].content %}x{% endif %}"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("tokenizer.chat_template", "tokenizer.chat_template.tool_use", "tokenizer.chat_template.rag"),
+        *(
+            "tokenizer.chat_templates",
+            "general.prompt_template",
+            "general.description",
+            "x",
+            "adapter.lora.prompt_prefix",
+        ),
+    ],
+)
+@pytest.mark.parametrize("text", [LISTENS, "{{ ''.__class__ }}"])
+def test_whatever_looks_like_a_template_is_judged_wherever_it_stands(key: str, text: str) -> None:
+    assert with_pairs({key: text})["gguf.template"] is Outcome.FAIL
+    reading = read(gguf_bytes({key: ("plain", text)}))
+    assert (Outcome.FAIL, Severity.HIGH) in {
+        (f.outcome, f.severity) for f in reading.findings if f.check == "gguf.template"
+    }
+    raw = text.encode()
+    nested = struct.pack("<IQ", 9, 1) + struct.pack("<IQ", 8, 1) + U64.pack(len(raw)) + raw
+    assert answers(read(raw_pairs(1, pair(key.encode(), 9, nested))))["gguf.template"] is Outcome.FAIL
+
+
+def test_tokens_and_texts_with_braces_are_no_templates() -> None:
+    pairs: dict[str, GgufValue] = {
+        "general.description": "By {{char}} and {{user}}, see title={{Mistral 7B}}",
+        "general.name": "a {b} c",
+        "tokenizer.ggml.tokens": ("{{", "{%", "{% if 'invoice' in messages %}"),
+        "tokenizer.huggingface.json": '{"model": {"vocab": {"{%": 1}}}',
+        "tokenizer.chat_templates": ("tool_use", "rag"),
+    }
+    assert with_pairs(pairs) == {"gguf.structure": Outcome.PASS}
+    assert with_pairs({"tokenizer.chat_templates": "rag"})["gguf.metadata"] is Outcome.FAIL
+
+
+def test_more_texts_than_are_looked_at_are_not_judged_where_templates_are_promised() -> None:
+    texts = tuple("x" for _ in range(5000))
+    assert with_pairs({"tokenizer.chat_templates": texts}) == UNJUDGED | {"gguf.structure": Outcome.UNKNOWN}
+    assert with_pairs({"classifier.labels": texts}) == {"gguf.structure": Outcome.PASS}
 
 
 def test_overflow_is_critical_and_names_the_advisories() -> None:

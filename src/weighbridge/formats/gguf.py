@@ -12,10 +12,10 @@ from itertools import pairwise
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.gguf_cursor import Cursor
-from weighbridge.formats.headers.gguf_metadata import PAIR_LIMIT, Metadata, alignment_of, read_pairs
+from weighbridge.formats.headers.gguf_metadata import PAIR_LIMIT, Metadata, alignment_of, judge_split, read_pairs
 from weighbridge.formats.headers.layout import LONGEST_READ_GAP_BYTES, Extent, arrange, leave_unread
 from weighbridge.formats.headers.tables import GGML_TYPES
-from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.contract import Format, Match, Reading, own_name
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, complete
 from weighbridge.vocabulary import Header, Outcome, Severity, SpanKind, Tensor, clip
@@ -89,6 +89,7 @@ class _Reader:
             )
         read_pairs(cursor, pairs, self.defects, self.metadata)
         self.alignment = alignment_of(self.metadata, self.defects)
+        judge_split(own_name(self.source.path), self.metadata, self.defects)
         for _ in range(tensors):
             self.take_tensor(cursor)
         self.header_end = cursor.position
@@ -138,9 +139,7 @@ class _Reader:
             elements = 0 if max(shape) <= _INT64_MAX else elements
         if max(shape, default=0) > _INT64_MAX or elements > _INT64_MAX:
             message = f"the dimensions of tensor {clip(name)!r} overflow 64 bits"
-            self.defects.add(
-                "gguf.dimensions", message, locator, grade=_CRITICAL, excerpt=str(shape), references=_OVERFLOW
-            )
+            self.refuse_overflow(message, locator, shape)
             return None
         if block is None:
             message = f"tensor {clip(name)!r} has type {kind}, which is not known here"
@@ -153,13 +152,16 @@ class _Reader:
         size = elements // block.elements * block.size_bytes
         if size > _INT64_MAX:
             message = f"the size of tensor {clip(name)!r} overflows 64 bits"
-            self.defects.add(
-                "gguf.dimensions", message, locator, grade=_CRITICAL, excerpt=str(shape), references=_OVERFLOW
-            )
+            self.refuse_overflow(message, locator, shape)
             return None
         if size <= self.source.size_bytes:
             self.parameter_count += elements
         return size
+
+    def refuse_overflow(self, message: str, locator: str, shape: tuple[int, ...]) -> None:
+        """Report sizes that a loader's arithmetic makes small, under the check for all dimensions and under one of their own."""
+        for check in ("gguf.dimensions", "gguf.overflow"):
+            self.defects.add(check, message, locator, grade=_CRITICAL, excerpt=str(shape), references=_OVERFLOW)
 
     def lay_out(self) -> list[Span]:
         """Spans of the tensors; what is wrong with where they lie is noted."""
@@ -171,8 +173,11 @@ class _Reader:
         moved: list[Extent] = [(first + start, first + end, name) for start, end, name in self.extents]
         layout = arrange(moved, first=first, size_bytes=size_bytes)
         for name, start in layout.outside[:EVIDENCE_LIMIT]:
-            self.defects.add("gguf.offset", f"tensor {clip(name)!r} leaves the file", f"byte {start}", excerpt=name)
-        self.defects.add_more("gguf.offset", layout.outside)
+            message = f"tensor {clip(name)!r} leaves the file"
+            for check in ("gguf.offset", "gguf.outside"):
+                self.defects.add(check, message, f"byte {start}", excerpt=name)
+        for check in ("gguf.offset", "gguf.outside"):
+            self.defects.add_more(check, layout.outside)
         for name, start in layout.overlaps[:EVIDENCE_LIMIT]:
             self.defects.add(
                 "gguf.overlap", f"tensor {clip(name)!r} overlaps the one before it", f"byte {start}", excerpt=name
@@ -229,6 +234,7 @@ FORMAT = Format(
         for what in (
             *("structure", "bounds", "limit", "version", "duplicate-key", "duplicate-tensor", "metadata", "alignment"),
             *("tensor-name", "tensor-type", "dimensions", "offset", "overlap", "hole", "hidden-characters", "template"),
+            *("split", "outside", "overflow"),
         )
     ),
     references=(

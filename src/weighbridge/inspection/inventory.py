@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import PurePosixPath
 
 from weighbridge.inspection.architectures import Expected, UnsaidError, expect, tables
+from weighbridge.inspection import splits
 from weighbridge.vocabulary import Evidence, Finding, Header, Outcome, Severity, Tensor, clip
 
 ARCHITECTURE = "inventory.architecture"
@@ -19,6 +20,7 @@ ADAPTER = "inventory.adapter"
 CHECKS = {
     ARCHITECTURE: "the tensors are those that the declared architecture has, in name and shape",
     ADAPTER: "every pair of an adapter's matrices has one rank",
+    **splits.CHECKS,
 }
 
 _SHOWN = 10
@@ -46,7 +48,8 @@ def take_inventory(headers: Iterable[Header]) -> list[Finding]:
     known = list(headers)
     groups = [*_folders(known), *_ggufs(known)]
     findings = [finding for group in groups for finding in _judge(group)]
-    return findings + [finding for header in known for finding in _judge_adapter(header)]
+    findings += [finding for header in known for finding in _judge_adapter(header)]
+    return findings + splits.judge_splits(known)
 
 
 def _folders(headers: list[Header]) -> list[_Group]:

@@ -37,6 +37,9 @@ KEYS_LIMIT_BYTES = 4 << 20
 PAIR_LIMIT = 8192
 """Most pairs read; real files have below 100."""
 
+SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
+"""What gguf-split says in every file: which part it is, of how many, with how many tensors together."""
+
 NESTING_LIMIT = 4
 STRING_LIMIT_BYTES = 4 << 20
 """Longest string kept; a longer one is hashed and passed."""
@@ -46,6 +49,7 @@ _KEPT_NUMBERS = 1 << 16
 _KEPT_TEXT = 1 << 16
 _KEPT_TEXTS = 1 << 22
 _FACT_LIMIT = 256
+_SPLIT_NAME = re.compile(r"-(\d{5})-of-(\d{5})\.gguf\Z")
 _KEY = re.compile(r"[A-Za-z0-9_\-]+(?:\.[A-Za-z0-9_\-]+)*")
 
 
@@ -142,6 +146,7 @@ class _Pairs:
         if key in metadata.types:
             message = f"the key {clip(key)!r} stands twice, so loaders may disagree about its value"
             self.defects.add("gguf.duplicate-key", message, f"byte {start}")
+        is_split = key.startswith("split.") and key not in metadata.types
         kind = cursor.word()
         metadata.types[key] = kind
         first = cursor.position
@@ -151,7 +156,7 @@ class _Pairs:
         cursor.hash = None
         if value is not None and metadata.has_room(value):
             metadata.values[key] = value
-        if len(metadata.facts) < _FACT_LIMIT:
+        if len(metadata.facts) < _FACT_LIMIT or (is_split and key in SPLIT_KEYS):
             metadata.facts.append(Fact(name=clip(key), value=clip(shown)))
         if is_chat_template(key) and kind != _STRING:
             self.defects.add("gguf.metadata", f"{clip(key)!r} is not a text", f"byte {first}", grade=ODD)
@@ -265,6 +270,35 @@ class _Pairs:
             raise OverLimitError("more arrays in arrays than this release walks", locator=f"byte {start}")
         for _ in range(count):
             self.read_array(key, depth=depth + 1)
+
+
+def judge_split(path: str, metadata: Metadata, defects: Defects) -> None:
+    """Compare what a part of a split model says of itself with its name."""
+    for key in SPLIT_KEYS:
+        if key in metadata.types and (
+            metadata.types[key] not in _INTEGERS or not isinstance(metadata.values.get(key), int)
+        ):
+            defects.add("gguf.split", f"{key} is not a whole number", key)
+            return
+    number, count, tensors = (metadata.values.get(key) for key in SPLIT_KEYS)
+    if not isinstance(number, int) or not isinstance(count, int):
+        if number is not None or count is not None:
+            defects.add("gguf.split", "it says which part of a split model it is, or of how many, but not both")
+        return
+    if not 0 <= number < max(count, 1) or (isinstance(tensors, int) and tensors < 0):
+        defects.add("gguf.split", f"it says that it is part {number + 1:,} of {count:,}", "split.no")
+    match = _SPLIT_NAME.search(path)
+    named = (int(match[1]) - 1, int(match[2])) if match else (0, 1)
+    if match and named != (number, count):
+        message = (
+            f"it is named as part {named[0] + 1:,} of {named[1]:,} and says that it is part {number + 1:,} of {count:,}"
+        )
+        defects.add("gguf.split", message, "split.no")
+    elif count > 1 and not match:
+        message = (
+            f"it is part {number + 1:,} of {count:,}, and its name does not say so, so that llama.cpp finds no other"
+        )
+        defects.add("gguf.split", message, "split.no", grade=ODD)
 
 
 def alignment_of(metadata: Metadata, defects: Defects) -> int:

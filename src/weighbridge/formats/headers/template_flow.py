@@ -33,6 +33,7 @@ _CONST_LIMIT = 1000
 _PROSE_WORDS = 6
 """Words that a template may say in a branch without speaking: names of roles, of tags and of fields."""
 
+_JOINED_LIMIT = 64
 _SHORT = 20
 """Characters of a text that counts once, however often it is said in one branch."""
 
@@ -426,7 +427,9 @@ class _Flow:
     def joined(self, values: list[Value]) -> Value:
         texts = [""]
         for value in values:
-            texts = [text + more for text in texts for more in value.consts][:_CONST_LIMIT]
+            if len(texts) * len(value.consts) > _JOINED_LIMIT:
+                return _union(values)
+            texts = [text + more for text in texts for more in value.consts]
         return Value(consts=tuple(texts))
 
     def compared(self, operator: str, left: Value, right: Value) -> Value:
