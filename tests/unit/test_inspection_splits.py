@@ -9,7 +9,7 @@ from weighbridge.vocabulary import Fact, Header, Outcome, Severity, Tensor
 
 
 def part(
-    number: int, *, of: int = 3, path: str = "", tensors: int = 3, name: str = "", **changed: int | None
+    number: int, *, of: int = 3, path: str = "", tensors: int | None = 3, name: str = "", **changed: int | None
 ) -> Header:
     said = {"no": number, "count": of, "tensors": tensors} | changed
     keys = {"no": "split.no", "count": "split.count", "tensors": "split.tensors.count"}

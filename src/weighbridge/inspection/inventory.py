@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
 
-from weighbridge.inspection.architectures import Expected, UnsaidError, expect, tables
 from weighbridge.inspection import splits
+from weighbridge.inspection.architectures import Expected, UnsaidError, expect, tables
 from weighbridge.vocabulary import Evidence, Finding, Header, Outcome, Severity, Tensor, clip
 
 ARCHITECTURE = "inventory.architecture"
