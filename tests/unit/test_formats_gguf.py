@@ -94,6 +94,41 @@ def test_the_tokenizer_digest_follows_the_tokens_and_not_the_template() -> None:
     assert digest() != digest(**{"tokenizer.ggml.tokens": ("b", "a")})
 
 
+BOMBS = {
+    "a long key": raw_pairs(1, U64.pack(65_536) + b"k" * 65_536 + b"\4\0\0\0" + bytes(4)),
+    "a key of the whole file": raw_pairs(1, U64.pack(1 << 40) + b"k" * 4096),
+    "an array of more numbers than there are bytes": raw_pairs(
+        1, pair(b"a", 9, struct.pack("<IQ", 12, 1 << 61)) + bytes(64)
+    ),
+    "an array of more strings than there are bytes": raw_pairs(
+        1, pair(b"a", 9, struct.pack("<IQ", 8, 1 << 61)) + bytes(64)
+    ),
+    "a string in an array that leaves the file": raw_pairs(
+        1, pair(b"a.b", 9, struct.pack("<IQQ", 8, 2, 1 << 63)) + bytes(64)
+    ),
+    "arrays in arrays": raw_pairs(1, pair(b"a", 9, struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 4, 0))),
+    "many empty arrays": raw_pairs(
+        1, pair(b"a", 9, struct.pack("<IQ", 9, 200_000) + struct.pack("<IQ", 4, 0) * 200_000)
+    ),
+    "many keys": raw_pairs(9000, pair(b"a", 0, b"\0") * 9000),
+    "an alignment past the file": gguf_bytes({"general.alignment": 32}, [tensor()]).replace(
+        b"general.alignment\4\0\0\0\x20\0\0\0", b"general.alignment\4\0\0\0\0\0\0\x80"
+    ),
+    "a type of tensor that is a number too large": gguf_bytes({}, [tensor(kind=(1 << 32) - 1)]),
+    "dimensions without end": gguf_bytes({}, [tensor(shape=(1,) * 5000)]),
+    "templates without end": gguf_bytes({"tokenizer.chat_template": "{% if a %}" * 20_000}),
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
+def test_bombs_end_in_a_finding_within_a_second(data: bytes) -> None:
+    started = time.process_time()
+    reading = read(data)
+    assert time.process_time() - started < 1
+    assert answers(reading)["gguf.structure"] is not Outcome.PASS
+    assert any(f.severity.rank >= Severity.HIGH.rank for f in reading.findings)
+
+
 def test_every_named_template_is_digested() -> None:
     header = read(gguf_bytes({"tokenizer.chat_template": "a", "tokenizer.chat_template.tool_use": "b"})).header
     assert header is not None
@@ -139,6 +174,7 @@ def test_odd_pairs_are_named(pairs: dict[str, GgufValue], check: str) -> None:
         ((tensor(shape=(0, 4), size=0), tensor("u")), "gguf.dimensions"),
         ((tensor(kind=8, shape=(33,), size=68),), "gguf.dimensions"),
         ((tensor("n" * 64),), "gguf.tensor-name"),
+        ((tensor(shape=(), size=4),), "gguf.dimensions"),
         ((tensor(shape=(1, 2, 1, 2, 2)),), "gguf.bounds"),
     ],
 )

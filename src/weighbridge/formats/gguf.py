@@ -113,6 +113,9 @@ class _Reader:
             raise MalformedArtifactError(
                 f"tensor {clip(name)!r} has {dims:,} dimensions, over 4", locator=f"byte {start}"
             )
+        if not dims:
+            message = f"tensor {clip(name)!r} has no dimensions"
+            self.defects.add("gguf.dimensions", message, f"byte {start}", grade=ODD, excerpt=raw)
         *lengths, kind, offset = cursor.shape_and_place(dims)
         shape = tuple(lengths)
         size = self.size_of(name, shape, kind, start)

@@ -142,14 +142,17 @@ class Expressions:
         self.steps = 0
 
     def step(self) -> None:
+        """Count one step."""
         self.steps += 1
         if self.steps > STEP_LIMIT:
             raise TemplateSyntaxError("it is more than this release follows")
 
     def report(self, what: str) -> None:
+        """Keep the first thing that is against the template."""
         self.found = self.found or what.strip() or "something"
 
     def lookup(self, name: str) -> Value:
+        """What a name may be."""
         for scope in reversed(self.names):
             if name in scope:
                 return scope[name]
@@ -223,6 +226,7 @@ class Expressions:
         return union(values).plus(BUILT) if is_built else union(values)
 
     def attribute(self, expr: Expr) -> Value:
+        """What stands behind a dot."""
         owner = expr.parts[0]
         value = self.value(owner)
         if owner.kind == "name":
@@ -248,6 +252,7 @@ class Expressions:
         return value
 
     def item(self, expr: Expr) -> Value:
+        """What stands in square brackets."""
         owner, *keys = [self.value(part) for part in expr.parts]
         key = union(keys)
         self.pick(owner)
@@ -279,6 +284,7 @@ class Expressions:
         return Value(result.labels - {CHOSEN}, result.consts) if is_clean else result
 
     def operation(self, expr: Expr) -> Value:
+        """What an operator makes of its operands."""
         values = [self.value(part) for part in expr.parts]
         operator = expr.name
         if operator in ("and", "or", "not"):
@@ -294,6 +300,7 @@ class Expressions:
         return both.plus(SAID) if operator == "~" and both.has(MESSAGE) else both
 
     def joined(self, values: list[Value]) -> Value:
+        """Literals put together."""
         texts = [""]
         for value in values:
             if len(texts) * len(value.consts) > _JOINED_LIMIT:
@@ -302,6 +309,7 @@ class Expressions:
         return Value(consts=tuple(texts))
 
     def compared(self, operator: str, left: Value, right: Value) -> Value:
+        """The answer to a comparison."""
         if operator == "in" and right.labels == {MESSAGE} and not left.has(SAID):
             return NOTHING  # a key of a message
         if operator == "in" and right.has(TOOL) and not right.has(NAME, SAID) and not left.has(NAME, SAID):
@@ -320,6 +328,7 @@ class Expressions:
         return Value((left.labels | right.labels) & {CHOSEN})
 
     def tested(self, expr: Expr) -> Value:
+        """The answer to a test with `is`."""
         value, *others = [self.value(part) for part in expr.parts]
         if expr.name not in _COMPARING:
             return Value(value.labels & {CHOSEN} if expr.name in ("true", "false") else frozenset())
@@ -331,6 +340,7 @@ class Expressions:
         return Value(frozenset((CHOSEN,))) if is_chosen else NOTHING
 
     def filtered(self, expr: Expr) -> Value:
+        """What a filter makes of a value."""
         value, *others = [self.value(_plain(part)) for part in expr.parts]
         name = expr.name
         if name in ("length", "count", "wordcount"):
@@ -346,11 +356,12 @@ class Expressions:
             value = value.plus(SAID if value.has(MESSAGE) else NAME)
         if name in ("default", "d"):
             return union((value, more))
-        if name == "format" or name == "join":
+        if name in ("format", "join"):
             return union((value, more))
         return value
 
     def chosen_from(self, name: str, value: Value, others: list[Value]) -> Value:
+        """What is left of a list of messages or tools, or made of each of them."""
         keys, literals = others[:1], others[1:]
         attribute = "".join(keys[0].consts[:1]) if keys else ""
         last = attribute.rsplit(".", 1)[-1]
@@ -375,6 +386,7 @@ class Expressions:
         return both.plus(PART) if answer.has(CHOSEN) else both
 
     def call(self, expr: Expr) -> Value:
+        """What a method or a function gives."""
         callee, *rest = expr.parts
         if callee.kind == "name":
             return self.called(callee.name, rest)
@@ -404,7 +416,8 @@ class Expressions:
         return union((owner, more))
 
     def text_of(self, name: str, owner: Value, more: Value) -> Value:
-        if name == "join" or name == "format":
+        """What a method that asks nothing makes of a text or a list."""
+        if name in ("join", "format"):
             both = union((owner, more))
             return both.plus(SAID) if both.has(MESSAGE) else both
         if name in ("values", "items") and owner.has(MESSAGE):
@@ -421,6 +434,7 @@ class Expressions:
         return owner
 
     def called(self, name: str, rest: list[Expr]) -> Value:
+        """What a function or a macro of the template gives."""
         named = {part.name: self.value(part.parts[0]) for part in rest if part.kind == "keyword"}
         others = [self.value(part) for part in rest if part.kind != "keyword"]
         if name == "raise_exception":

@@ -64,11 +64,7 @@ class _Flow(Expressions):
             case "for":
                 self.loop(node)
             case "set":
-                value = self.captured(node.blocks[0]) if node.blocks else self.value(node.exprs[0])
-                for expr in node.exprs if node.blocks else ():
-                    self.names.append({BLOCK: value})
-                    value = self.value(expr)
-                    self.names.pop()
+                value = self.assigned(node)
                 for name in node.names:
                     self.bind(name, value)
             case "macro":
@@ -82,10 +78,24 @@ class _Flow(Expressions):
             case "do":
                 self.value(node.exprs[0])
             case _:
-                for name, expr in zip(node.names, node.exprs, strict=False):
-                    self.bind(name, self.value(expr))
-                for block in node.blocks:
-                    self.block(block)
+                self.scope(node)
+
+    def scope(self, node: Node) -> None:
+        for name, expr in zip(node.names, node.exprs, strict=False):
+            self.bind(name, self.value(expr))
+        for block in node.blocks:
+            self.block(block)
+
+    def assigned(self, node: Node) -> Value:
+        """What is set: an expression, or a block that filters may follow."""
+        if not node.blocks:
+            return self.value(node.exprs[0])
+        value = self.captured(node.blocks[0])
+        for expr in node.exprs:
+            self.names.append({BLOCK: value})
+            value = self.value(expr)
+            self.names.pop()
+        return value
 
     def captured(self, block: list[Node]) -> Value:
         self.captures.append([])

@@ -135,30 +135,36 @@ class Parser:
         self.depth = 0
 
     def peek(self) -> Token:
+        """The token ahead."""
         return self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
 
     def next(self) -> Token:
+        """The token ahead, passed."""
         token = self.peek()
         self.at += 1
         return token
 
     def accept(self, *tokens: Token) -> bool:
+        """Pass the token ahead if it is one of these."""
         if self.peek() in tokens:
             self.at += 1
             return True
         return False
 
     def expect(self, token: Token) -> None:
+        """Pass this token."""
         if not self.accept(token):
             raise TemplateSyntaxError(f"{token[1] or token[0]!r} is missing before {self.peek()[1][:20]!r}")
 
     def name(self) -> str:
+        """Pass a name."""
         kind, piece = self.next()
         if kind != "name":
             raise TemplateSyntaxError(f"a name is missing before {piece[:20]!r}")
         return piece
 
     def deeper(self) -> None:
+        """Count one level of nesting."""
         self.depth += 1
         if self.depth > _DEPTH_LIMIT:
             raise TemplateSyntaxError("it nests deeper than this release follows")
@@ -175,12 +181,14 @@ class Parser:
         return first
 
     def either(self, word: str) -> Expr:
+        """Operands joined by `or` or `and`."""
         parts = [self.either("and") if word == "or" else self.negation()]
         while self.accept(("name", word)):
             parts.append(self.either("and") if word == "or" else self.negation())
         return parts[0] if len(parts) == 1 else Expr("op", word, tuple(parts))
 
     def negation(self) -> Expr:
+        """An operand behind any number of `not`."""
         count = 0
         while self.accept(("name", "not")):
             count += 1
@@ -188,6 +196,7 @@ class Parser:
         return Expr("op", "not", (inner,)) if count else inner
 
     def comparison(self) -> Expr:
+        """Operands that are compared."""
         first = self.binary(0)
         while True:
             kind, piece = self.peek()
@@ -203,6 +212,7 @@ class Parser:
             first = Expr("op", piece, (first, self.binary(0)))
 
     def binary(self, level: int) -> Expr:
+        """Operands of the arithmetic operators from `level` on."""
         if level == len(_BINARY):
             return self.unary()
         parts = [self.binary(level + 1)]
@@ -213,6 +223,7 @@ class Parser:
         return parts[0] if len(parts) == 1 else Expr("op", operator, tuple(parts))
 
     def unary(self) -> Expr:
+        """An operand with its sign and powers."""
         is_signed = False
         while self.accept(("op", "-"), ("op", "+")):
             is_signed = True
@@ -224,6 +235,7 @@ class Parser:
         return Expr("op", "neg", (first,)) if is_signed else first
 
     def primary(self) -> Expr:
+        """A literal, a name or what stands in brackets."""
         kind, piece = self.next()
         if kind == "name":
             return Expr("const", value=_WORDS[piece]) if piece in _WORDS else Expr("name", piece)
@@ -256,6 +268,7 @@ class Parser:
         return Expr("dict" if closing == "}" else "list", parts=tuple(parts))
 
     def postfix(self, first: Expr) -> Expr:
+        """What follows a value: attributes, subscripts, calls, filters and tests."""
         steps = 0
         while True:
             steps += 1
@@ -279,12 +292,14 @@ class Parser:
                 return first
 
     def dotted(self) -> str:
+        """A name with dots."""
         name = self.name()
         while self.accept(("op", ".")):
             name += "." + self.name()
         return name
 
     def optional(self) -> tuple[Expr, ...]:
+        """Arguments where there are any."""
         return self.arguments() if self.accept(("op", "(")) else ()
 
     def test_argument(self) -> tuple[Expr, ...]:
@@ -296,6 +311,7 @@ class Parser:
         return (self.postfix(self.primary()),) if kind in ("string", "number") or is_word or piece in ("[", "{") else ()
 
     def subscript(self, first: Expr) -> Expr:
+        """What stands between square brackets behind a value."""
         parts: list[Expr] = []
         is_slice = False
         while not self.accept(("op", "]")):
@@ -306,6 +322,7 @@ class Parser:
         return Expr("slice" if is_slice else "item", parts=(first, *parts))
 
     def arguments(self) -> tuple[Expr, ...]:
+        """Arguments up to the closing bracket."""
         parts: list[Expr] = []
         while not self.accept(("op", ")")):
             self.accept(("op", "*"), ("op", "**"))

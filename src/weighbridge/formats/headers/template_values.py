@@ -26,9 +26,11 @@ class Value:
     number: int | None = None
 
     def plus(self, *labels: int) -> Value:
+        """The same with more labels."""
         return Value(self.labels | set(labels), self.consts, self.number)
 
     def has(self, *labels: int) -> bool:
+        """Whether it comes from any of these."""
         return not self.labels.isdisjoint(labels)
 
 
@@ -45,6 +47,7 @@ FREE = {
 
 
 def union(values: Iterable[Value]) -> Value:
+    """What may be any of these values."""
     labels: set[int] = set()
     consts: dict[str, None] = {}
     for value in values:
