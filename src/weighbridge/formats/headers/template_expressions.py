@@ -138,6 +138,7 @@ class Expressions:
         self.captures: list[list[Value]] = []
         self.chosen = 0
         self.words = 0
+        self.breaks = 0
         self.said: set[str] = set()
         self.steps = 0
 
@@ -181,6 +182,11 @@ class Expressions:
         if self.words >= PROSE_WORDS:
             self.report(last)
 
+    def say_by_choice(self, choice: Value, owner: Value) -> None:
+        """A literal is said or not, or in part, by a choice."""
+        if choice.has(CHOSEN, PART, SIZE) and sum(map(word_count, owner.consts)) >= PROSE_WORDS:
+            self.report(max(owner.consts, key=word_count))
+
     def pick(self, owner: Value) -> None:
         """A letter or a piece of a literal is taken, of which words may be made."""
         if self.chosen and owner.consts and not owner.labels:
@@ -200,23 +206,31 @@ class Expressions:
 
     def named(self, expr: Expr) -> Value:
         """A name."""
+        if expr.name in self.macros and not any(expr.name in scope for scope in self.names):
+            return self.handed_on(expr.name)
         return self.lookup(expr.name)
+
+    def handed_on(self, name: str) -> Value:
+        """What a macro says that somebody calls by another name, with whatever there is."""
+        anything = Value(frozenset((MESSAGE, SAID, TOOL)))
+        parameters = [parameter.name for parameter in self.macros[name].exprs]
+        if name in self.calls:
+            return anything
+        return self.walked(self.macros[name], name, dict.fromkeys((*parameters, "varargs", "kwargs"), anything))
 
     def sliced(self, expr: Expr) -> Value:
         """A part of a text or of a list."""
-        owner, *_ = [self.value(part) for part in expr.parts]
+        owner, *bounds = [self.value(part) for part in expr.parts]
         self.pick(owner)
+        self.say_by_choice(union(bounds), owner)
         return owner.plus(PART) if owner.has(SAID) else owner
 
     def either(self, expr: Expr) -> Value:
         """One value or another, by a test."""
         test, *sides = [self.value(part) for part in expr.parts]
         both = union(sides)
-        if not test.has(CHOSEN, PART):
-            return both
-        if sum(map(word_count, both.consts)) >= PROSE_WORDS:
-            self.report(max(both.consts, key=word_count))
-        return both.plus(CHOSEN)
+        self.say_by_choice(test, both)
+        return both.plus(CHOSEN) if test.has(CHOSEN, PART) else both
 
     def collection(self, expr: Expr) -> Value:
         """A list or a dictionary."""
@@ -256,9 +270,8 @@ class Expressions:
         owner, *keys = [self.value(part) for part in expr.parts]
         key = union(keys)
         self.pick(owner)
-        if key.has(SAID, NAME, DATE, CHOSEN) and owner.consts:
-            if sum(map(word_count, owner.consts)) >= PROSE_WORDS:
-                self.report(max(owner.consts, key=word_count))
+        if key.has(SAID, NAME, DATE, CHOSEN, SIZE) and owner.consts:
+            self.say_by_choice(key.plus(CHOSEN), owner)
             return self.asked(key, owner.consts, "[]", owner.plus(CHOSEN))
         if expr.parts[0].kind == "name" and key.consts:
             kept = union(self.lookup(f"{expr.parts[0].name}.{name}") for name in key.consts)
@@ -290,6 +303,8 @@ class Expressions:
         if operator in ("and", "or", "not"):
             chosen = {CHOSEN} if any(value.has(CHOSEN, PART) for value in values) else set()
             both = union(values)
+            if operator != "not":
+                self.say_by_choice(Value(frozenset(chosen)), union(value for value in values if not value.labels))
             labels = (both.labels if operator == "or" or len(values) > 1 else frozenset()) | chosen
             return Value(frozenset(labels), both.consts)
         if operator in ("in", "==", "!=", "<", ">", "<=", ">="):
@@ -297,6 +312,10 @@ class Expressions:
         if operator in ("~", "+") and all(value.consts and not value.labels for value in values):
             return self.joined(values)
         both = union(values)
+        if operator in ("-", "%", "*", "//", "**") and both.has(SIZE, DATE):
+            both = both.plus(PART)
+        if operator == "*":
+            self.say_by_choice(both, both)
         return both.plus(SAID) if operator == "~" and both.has(MESSAGE) else both
 
     def joined(self, values: list[Value]) -> Value:
@@ -321,6 +340,8 @@ class Expressions:
                     # None, a flag or an empty list: whether there is anything at all; or a name that nobody knows
                     return Value(subject.labels & other.labels & {CHOSEN})
                 return self.asked(subject, literals, operator)
+            if subject.has(SIZE) and subject.has(PART):
+                return Value(frozenset((CHOSEN,)))
             if subject.has(SIZE, COUNT) and (other.number is None or other.number > (3 if subject.has(COUNT) else 1)):
                 is_between = other.has(COUNT) and not subject.has(SIZE, CHOSEN) and not other.has(SIZE, CHOSEN)
                 is_free = not other.labels and other.number is None
@@ -330,6 +351,8 @@ class Expressions:
     def tested(self, expr: Expr) -> Value:
         """The answer to a test with `is`."""
         value, *others = [self.value(part) for part in expr.parts]
+        if expr.name in ("upper", "lower") and value.has(SAID):
+            return Value(frozenset((CHOSEN,)))
         if expr.name not in _COMPARING:
             return Value(value.labels & {CHOSEN} if expr.name in ("true", "false") else frozenset())
         other = union(others)
@@ -346,7 +369,7 @@ class Expressions:
         if name in ("length", "count", "wordcount"):
             if value.has(SAID):
                 return Value(frozenset((SIZE, CHOSEN) if value.has(PART) else (SIZE,)))
-            return Value(frozenset((COUNT,)) if value.has(MESSAGE) else value.labels & {CHOSEN})
+            return Value(frozenset((COUNT,)) if value.has(MESSAGE, TOOL) else value.labels & {CHOSEN})
         if name == "replace" and value.has(SAID) and others:
             return self.replaced(value, others)
         if name in _CHOOSING or name in ("map", "groupby", "sort", "unique", "sum", "min", "max"):
@@ -354,6 +377,10 @@ class Expressions:
         more = union(others)
         if name in _TEXT_FILTERS and value.has(MESSAGE, TOOL):
             value = value.plus(SAID if value.has(MESSAGE) else NAME)
+        if name in ("items", "dictsort", "xmlattr") and value.has(MESSAGE):
+            return value.plus(SAID)
+        if name in ("int", "float", "abs") and value.has(SAID, DATE, SIZE):
+            return value.plus(PART)
         if name in ("default", "d"):
             return union((value, more))
         if name in ("format", "join"):
@@ -407,6 +434,8 @@ class Expressions:
             if name == "replace" and others:
                 return self.replaced(owner, others)
             answer = owner.plus(PART) if "split" in name or "partition" in name or name.startswith("remove") else None
+            if name.startswith("is"):
+                return Value(frozenset((CHOSEN,)))
             if more.consts or name in _READING:
                 self_answer = self.asked(owner, more.consts, name, answer)
                 return Value(self_answer.labels | (answer.labels if answer else frozenset()), ())
@@ -440,7 +469,7 @@ class Expressions:
         if name == "raise_exception":
             return NOTHING
         if name.startswith("strftime"):
-            return Value(frozenset((DATE,)))
+            return Value(frozenset((DATE,)), union(others).consts)
         macro = self.macros.get(name)
         if macro is None:
             both = union((self.lookup(name), *others, *named.values()))
@@ -450,7 +479,8 @@ class Expressions:
             raise TemplateSyntaxError("its macros call each other deeper than this release follows")
         if self.calls.count(name) > 1:
             return union((*others, *named.values()))
-        scope: dict[str, Value] = {}
+        rest_values = union((*others, *named.values()))
+        scope = {"varargs": rest_values, "kwargs": rest_values}
         for number, parameter in enumerate(macro.exprs):
             own = parameter.parts[0] if parameter.kind == "keyword" else None
             given = others[number] if number < len(others) else named.get(parameter.name)

@@ -17,6 +17,8 @@ from weighbridge.formats.headers.template_values import (
     COUNT,
     MESSAGE,
     PART,
+    SAID,
+    SIZE,
     Value,
     union,
 )
@@ -70,11 +72,16 @@ class _Flow(Expressions):
             case "macro":
                 self.macros[node.names[0]] = node
             case "call" | "filter":
+                self.names.append(dict.fromkeys(node.names, Value(frozenset((MESSAGE, SAID)))))
                 inside = self.captured(node.blocks[0])
+                self.names.pop()
                 self.names.append({"caller": inside, BLOCK: inside})
                 outside = self.value(node.exprs[0])
                 self.names.pop()
                 self.emit(union((inside, outside)))
+            case "break" | "continue":
+                self.breaks += bool(self.chosen)
+                self.chosen += bool(self.chosen)
             case "do":
                 self.value(node.exprs[0])
             case _:
@@ -118,10 +125,17 @@ class _Flow(Expressions):
         element = Value(source.labels - {PART, CHOSEN}, source.consts)
         self.names.append(dict.fromkeys(node.names, element))
         self.names[-1]["loop"] = Value(source.labels & {MESSAGE} | {COUNT})
-        is_chosen = source.has(CHOSEN) or any(self.value(expr).has(CHOSEN, PART) for expr in node.exprs[1:])
+        breaks = self.breaks
+        is_chosen = (
+            source.has(CHOSEN, SIZE)
+            or (source.has(PART) and source.has(SAID))
+            or any(self.value(expr).has(CHOSEN, PART) for expr in node.exprs[1:])
+        )
         self.chosen += is_chosen
         for _ in range(2):
             self.block(node.blocks[0])
+        self.chosen -= self.breaks - breaks
+        self.breaks = breaks
         self.names.pop()
         for block in node.blocks[1:]:
             self.block(block)

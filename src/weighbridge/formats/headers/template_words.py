@@ -61,6 +61,8 @@ KEY_WORDS = frozenset(
         "url",
         "json",
         "refusal",
+        "title",
+        "snippet",
         "data",
         "document",
         "blocks",
@@ -156,6 +158,7 @@ _FORM_WORDS = frozenset(
 )
 """Words of the form of a conversation, a call or a schema, which say nothing."""
 
+_LETTER = re.compile(r"(?<![^\W_])[^\W\d_](?![^\W_])")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _LONG_WORD_LETTERS = 14
 _IDEOGRAPH = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -171,8 +174,14 @@ def is_topic(literal: str) -> bool:
     return _ALPHANUMERIC.search(literal) is not None
 
 
+def _tag_words(tag: re.Match[str]) -> str:
+    """A tag of one plain word is read, one that has the form of a special token is not."""
+    return f" {tag.group()[1:-1]} " if tag.group()[1:-1].isalpha() else " "
+
+
 def word_count(text: str) -> int:
     """How many words of a language it holds, besides tags; an address counts for many."""
-    plain = _TAG.sub(" ", text)
+    plain = _TAG.sub(_tag_words, text)
     words = sum(1 + len(word) // _LONG_WORD_LETTERS for word in _WORD.findall(plain) if word.lower() not in _FORM_WORDS)
+    words += len(_LETTER.findall(plain)) // 5
     return words + len(_IDEOGRAPH.findall(plain)) // 2 + (10 if "://" in plain else 0)
