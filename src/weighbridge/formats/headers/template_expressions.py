@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from weighbridge.formats.headers.template_syntax import Expr, Node, TemplateSyntaxError
 from weighbridge.formats.headers.template_values import (
     BUILT,
+    CHOOSING,
     CHOSEN,
+    COMPARING,
     COUNT,
     DATE,
     FREE,
@@ -15,8 +17,11 @@ from weighbridge.formats.headers.template_values import (
     NAME,
     NOTHING,
     PART,
+    READING,
+    SAFE_METHODS,
     SAID,
     SIZE,
+    TEXT_FILTERS,
     TOOL,
     Value,
     union,
@@ -39,91 +44,6 @@ PROSE_WORDS = 6
 _JOINED_LIMIT = 64
 _SHORT = 20
 """Characters of a text that counts once, however often it is said in one branch."""
-
-_READING = frozenset(
-    [
-        "startswith",
-        "endswith",
-        "find",
-        "rfind",
-        "index",
-        "rindex",
-        "count",
-        "split",
-        "rsplit",
-        "partition",
-        "rpartition",
-        "replace",
-        "removeprefix",
-        "removesuffix",
-    ]
-)
-_SAFE_METHODS = frozenset(
-    [
-        "strip",
-        "lstrip",
-        "rstrip",
-        "lower",
-        "upper",
-        "title",
-        "capitalize",
-        "items",
-        "keys",
-        "values",
-        "splitlines",
-        "append",
-        "extend",
-        "update",
-        "join",
-        "format",
-        "pop",
-        "insert",
-        "copy",
-    ]
-)
-_TEXT_FILTERS = frozenset(
-    [
-        "string",
-        "tojson",
-        "join",
-        "lower",
-        "upper",
-        "trim",
-        "title",
-        "capitalize",
-        "escape",
-        "e",
-        "safe",
-        "pprint",
-        "urlencode",
-    ]
-)
-_CHOOSING = frozenset(["select", "reject", "selectattr", "rejectattr"])
-_COMPARING = frozenset(
-    [
-        "in",
-        "eq",
-        "equalto",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "sameas",
-        "lessthan",
-        "greaterthan",
-        "containing",
-        "startingwith",
-        "endingwith",
-        "match",
-        "search",
-        "divisibleby",
-        "odd",
-        "even",
-        "contains",
-    ]
-)
-_TESTS_WITHOUT_ANSWER = frozenset((MESSAGE, SAID))
 
 
 class Expressions:
@@ -216,7 +136,11 @@ class Expressions:
         parameters = [parameter.name for parameter in self.macros[name].exprs]
         if name in self.calls:
             return anything
-        return self.walked(self.macros[name], name, dict.fromkeys((*parameters, "varargs", "kwargs"), anything))
+        found = self.found
+        said = self.walked(self.macros[name], name, dict.fromkeys((*parameters, "varargs", "kwargs"), anything))
+        if self.found != found:
+            raise TemplateSyntaxError(f"the macro {name[:40]} is handed on, so that nobody knows what it is given")
+        return said
 
     def sliced(self, expr: Expr) -> Value:
         """A part of a text or of a list."""
@@ -353,7 +277,7 @@ class Expressions:
         value, *others = [self.value(part) for part in expr.parts]
         if expr.name in ("upper", "lower") and value.has(SAID):
             return Value(frozenset((CHOSEN,)))
-        if expr.name not in _COMPARING:
+        if expr.name not in COMPARING:
             return Value(value.labels & {CHOSEN} if expr.name in ("true", "false") else frozenset())
         other = union(others)
         for subject, literal in ((value, other), (other, value)):
@@ -372,10 +296,10 @@ class Expressions:
             return Value(frozenset((COUNT,)) if value.has(MESSAGE, TOOL) else value.labels & {CHOSEN})
         if name == "replace" and value.has(SAID) and others:
             return self.replaced(value, others)
-        if name in _CHOOSING or name in ("map", "groupby", "sort", "unique", "sum", "min", "max"):
+        if name in CHOOSING or name in ("map", "groupby", "sort", "unique", "sum", "min", "max"):
             return self.chosen_from(name, value, others)
         more = union(others)
-        if name in _TEXT_FILTERS and value.has(MESSAGE, TOOL):
+        if name in TEXT_FILTERS and value.has(MESSAGE, TOOL):
             value = value.plus(SAID if value.has(MESSAGE) else NAME)
         if name in ("items", "dictsort", "xmlattr") and value.has(MESSAGE):
             return value.plus(SAID)
@@ -398,11 +322,11 @@ class Expressions:
         if not value.has(MESSAGE, TOOL, SAID) or not attribute:
             return value
         inner = self.member(value, last)
-        if name in _CHOOSING:
+        if name in CHOOSING:
             if inner.has(SAID, NAME) and len(literals) > 1:
                 return self.asked(inner, union(literals[1:]).consts, "is", value.plus(CHOSEN))
             return value
-        return inner if name == "map" and last not in _TEXT_FILTERS else value.plus(*inner.labels)
+        return inner if name == "map" and last not in TEXT_FILTERS else value.plus(*inner.labels)
 
     def replaced(self, value: Value, others: list[Value]) -> Value:
         """Words that are put in the place of others."""
@@ -424,7 +348,7 @@ class Expressions:
         more = union(others)
         if name == "get" and others and others[0].consts and owner.labels:
             return union((*(self.member(owner, key) for key in others[0].consts), *others[1:]))
-        if name in _SAFE_METHODS:
+        if name in SAFE_METHODS:
             return (
                 self.mutated(callee, owner, more)
                 if name in ("append", "extend", "update", "insert")
@@ -436,7 +360,7 @@ class Expressions:
             answer = owner.plus(PART) if "split" in name or "partition" in name or name.startswith("remove") else None
             if name.startswith("is"):
                 return Value(frozenset((CHOSEN,)))
-            if more.consts or name in _READING:
+            if more.consts or name in READING:
                 self_answer = self.asked(owner, more.consts, name, answer)
                 return Value(self_answer.labels | (answer.labels if answer else frozenset()), ())
             return owner

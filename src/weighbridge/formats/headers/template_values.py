@@ -17,6 +17,92 @@ template built with one of these under a key of the protocol."""
 _CONST_LIMIT = 1000
 
 
+READING = frozenset(
+    [
+        "startswith",
+        "endswith",
+        "find",
+        "rfind",
+        "index",
+        "rindex",
+        "count",
+        "split",
+        "rsplit",
+        "partition",
+        "rpartition",
+        "replace",
+        "removeprefix",
+        "removesuffix",
+    ]
+)
+SAFE_METHODS = frozenset(
+    [
+        "strip",
+        "lstrip",
+        "rstrip",
+        "lower",
+        "upper",
+        "title",
+        "capitalize",
+        "items",
+        "keys",
+        "values",
+        "splitlines",
+        "append",
+        "extend",
+        "update",
+        "join",
+        "format",
+        "pop",
+        "insert",
+        "copy",
+    ]
+)
+TEXT_FILTERS = frozenset(
+    [
+        "string",
+        "tojson",
+        "join",
+        "lower",
+        "upper",
+        "trim",
+        "title",
+        "capitalize",
+        "escape",
+        "e",
+        "safe",
+        "pprint",
+        "urlencode",
+    ]
+)
+CHOOSING = frozenset(["select", "reject", "selectattr", "rejectattr"])
+COMPARING = frozenset(
+    [
+        "in",
+        "eq",
+        "equalto",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "sameas",
+        "lessthan",
+        "greaterthan",
+        "containing",
+        "startingwith",
+        "endingwith",
+        "match",
+        "search",
+        "divisibleby",
+        "odd",
+        "even",
+        "contains",
+    ]
+)
+"""Names of methods, filters and tests of Jinja, by what they do to a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """Where a value comes from, and which literals of the template it may be or be made of."""
