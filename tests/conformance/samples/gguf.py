@@ -9,8 +9,11 @@ _PART = Sample(
     path="model-00001-of-00002.gguf",
     data=gguf_bytes(
         {
-            "split.no": 0, "split.count": 2, "split.tensors.count": 2,
-            "tokenizer.chat_templates": ("rag",), "tokenizer.chat_template.rag": _TEMPLATE,
+            "split.no": 0,
+            "split.count": 2,
+            "split.tensors.count": 2,
+            "tokenizer.chat_templates": ("rag",),
+            "tokenizer.chat_template.rag": _TEMPLATE,
         },
         (StoredTensor(name="a", dtype=0, shape=(8,), data=bytes(range(32))),),
     ),
