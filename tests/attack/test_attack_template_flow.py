@@ -300,7 +300,10 @@ def test_loops_in_loops_and_macros_of_macros_end_quickly() -> None:
         call = "{{ m" + str(number - 1) + "(a ~ '" + str(number) + "') }}"
         macros += "{% macro m" + str(number) + "(a) %}" + call * 8 + "{% endmacro %}"
     doubled = "{% set a = ['x', 'y'] %}" + "".join("{% set a = a ~ a ~ '" + str(n) + "' %}" for n in range(200))
-    for template in (loops, macros + "{{ m29(messages) }}", doubled):
+    long = "{% set a='" + "ab " * 60_000 + "' %}" + "{{ a if '<x>' in messages[0].content }}" * 200
+    words = ",".join(f"'w{number}'" for number in range(900))
+    many = "{% set l = [" + words + "] %}" + "{% if l[0] in messages[0].content %}{% endif %}" * 3000
+    for template in (loops, macros + "{{ m29(messages) }}", doubled, long, many):
         started = time.process_time()
         judge_template(template)
         assert time.process_time() - started < 1

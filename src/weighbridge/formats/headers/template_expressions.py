@@ -41,6 +41,7 @@ STEP_LIMIT = 120_000
 PROSE_WORDS = 6
 """Words that a template may say in a branch without speaking: names of roles, of tags and of fields."""
 
+_JOINED_CHARACTERS = 4 << 20
 _JOINED_LIMIT = 64
 _SHORT = 20
 """Characters of a text that counts once, however often it is said in one branch."""
@@ -59,6 +60,8 @@ class Expressions:
         self.chosen = 0
         self.words = 0
         self.breaks = 0
+        self.joined_left = _JOINED_CHARACTERS
+        self.counts: dict[str, int] = {}
         self.said: set[str] = set()
         self.steps = 0
 
@@ -97,15 +100,21 @@ class Expressions:
         for text in texts:
             if text not in self.said or len(text) > _SHORT:
                 self.said.add(text)
-                self.words += word_count(text)
+                self.words += self.count(text)
             last = text
         if self.words >= PROSE_WORDS:
             self.report(last)
 
+    def count(self, text: str) -> int:
+        """How many words a text of the template says."""
+        if text not in self.counts:
+            self.counts[text] = word_count(text)
+        return self.counts[text]
+
     def say_by_choice(self, choice: Value, owner: Value) -> None:
         """A literal is said or not, or in part, by a choice."""
-        if choice.has(CHOSEN, PART, SIZE) and sum(map(word_count, owner.consts)) >= PROSE_WORDS:
-            self.report(max(owner.consts, key=word_count))
+        if choice.has(CHOSEN, PART, SIZE) and sum(map(self.count, owner.consts)) >= PROSE_WORDS:
+            self.report(max(owner.consts, key=self.count))
 
     def pick(self, owner: Value) -> None:
         """A letter or a piece of a literal is taken, of which words may be made."""
@@ -116,7 +125,9 @@ class Expressions:
     def value(self, expr: Expr) -> Value:
         """What an expression may be."""
         self.step()
-        return _KINDS.get(expr.kind, Expressions.collection)(self, expr)
+        value = _KINDS.get(expr.kind, Expressions.collection)(self, expr)
+        self.steps += len(value.consts) >> 3
+        return value
 
     def constant(self, expr: Expr) -> Value:
         """A literal."""
@@ -249,6 +260,9 @@ class Expressions:
             if len(texts) * len(value.consts) > _JOINED_LIMIT:
                 return union(values)
             texts = [text + more for text in texts for more in value.consts]
+            self.joined_left -= sum(map(len, texts))
+        if self.joined_left < 0:
+            raise TemplateSyntaxError("it puts together longer texts than this release follows")
         return Value(consts=tuple(texts))
 
     def compared(self, operator: str, left: Value, right: Value) -> Value:
@@ -331,7 +345,7 @@ class Expressions:
     def replaced(self, value: Value, others: list[Value]) -> Value:
         """Words that are put in the place of others."""
         answer = self.asked(value, others[0].consts, "replace")
-        if answer.has(CHOSEN) and len(others) > 1 and sum(map(word_count, others[1].consts)) >= PROSE_WORDS // 2:
+        if answer.has(CHOSEN) and len(others) > 1 and sum(map(self.count, others[1].consts)) >= PROSE_WORDS // 2:
             self.report(others[1].consts[0])
         both = union((value, *others[1:]))
         return both.plus(PART) if answer.has(CHOSEN) else both
