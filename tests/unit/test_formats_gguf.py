@@ -116,6 +116,12 @@ BOMBS = {
     ),
     "a type of tensor that is a number too large": gguf_bytes({}, [tensor(kind=(1 << 32) - 1)]),
     "dimensions without end": gguf_bytes({}, [tensor(shape=(1,) * 5000)]),
+    "templates that each take long": gguf_bytes(
+        {
+            f"tokenizer.chat_template.t{number}": "{% for a in messages %}" * 14 + "{{ a.b }}" + "{% endfor %}" * 14
+            for number in range(60)
+        }
+    ),
     "templates without end": gguf_bytes({"tokenizer.chat_template": "{% if a %}" * 20_000}),
 }
 

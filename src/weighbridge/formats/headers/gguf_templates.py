@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from weighbridge.formats.headers.defects import DEFECT_LIMIT, ODD, UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.hidden import find_hidden
+from weighbridge.formats.headers.template_expressions import STEP_LIMIT
 from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.vocabulary import clip
 
@@ -56,6 +57,7 @@ class TemplateJudge:
     left_bytes: int = TEMPLATES_LIMIT_BYTES
     judged_bytes: int = _JUDGED_LIMIT_BYTES
     judged: int = _JUDGED_LIMIT
+    steps_left: int = STEP_LIMIT
 
     def give_up(self, key: str, why: str, first: int) -> None:
         """Say that a template is not judged."""
@@ -90,7 +92,8 @@ class TemplateJudge:
         if self.judged < 0 or self.judged_bytes < 0:
             self.give_up(key, "there are more and longer templates than this release judges", first)
             return
-        verdict = judge_template(text)
+        verdict = judge_template(text, steps=self.steps_left)
+        self.steps_left -= verdict.steps
         if verdict.unsafe:
             message = f"the template {clip(key)!r} reaches for {clip(verdict.unsafe)}, which leads out of the sandbox"
             self.defects.add("gguf.template", message, f"byte {first}")

@@ -37,7 +37,7 @@ from weighbridge.formats.headers.template_words import (
 )
 
 _CALLS_LIMIT = 30
-STEP_LIMIT = 120_000
+STEP_LIMIT = 80_000
 PROSE_WORDS = 6
 """Words that a template may say in a branch without speaking: names of roles, of tags and of fields."""
 
@@ -50,7 +50,8 @@ _SHORT = 20
 class Expressions:
     """What is known of one template while it is walked. `found` is the first thing that is against it."""
 
-    def __init__(self) -> None:
+    def __init__(self, step_limit: int) -> None:
+        self.step_limit = step_limit
         self.found = ""
         self.names: list[dict[str, Value]] = [{}]
         self.macros: dict[str, Node] = {}
@@ -68,7 +69,7 @@ class Expressions:
     def step(self) -> None:
         """Count one step."""
         self.steps += 1
-        if self.steps > STEP_LIMIT:
+        if self.steps > self.step_limit:
             raise TemplateSyntaxError("it is more than this release follows")
 
     def report(self, what: str) -> None:
@@ -150,6 +151,7 @@ class Expressions:
         found = self.found
         said = self.walked(self.macros[name], name, dict.fromkeys((*parameters, "varargs", "kwargs"), anything))
         if self.found != found:
+            self.found = found
             raise TemplateSyntaxError(f"the macro {name[:40]} is handed on, so that nobody knows what it is given")
         return said
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighbridge.formats.headers.template_expressions import Expressions
+from weighbridge.formats.headers.template_expressions import STEP_LIMIT, Expressions
 from weighbridge.formats.headers.template_statements import parse_template
 from weighbridge.formats.headers.template_syntax import BLOCK, Node, TemplateSyntaxError
 from weighbridge.formats.headers.template_values import (
@@ -24,19 +24,22 @@ from weighbridge.formats.headers.template_values import (
 )
 
 
-def topic_of_flow(text: str) -> str:
-    """What a template makes what it says depend on, or says in such a case; empty where it does not.
+def topic_of_flow(text: str, *, steps: int = STEP_LIMIT) -> tuple[str, int]:
+    """What a template makes what it says depend on, or says in such a case; empty where it does not; and how many steps that took.
 
     Raises:
         TemplateSyntaxError: it is not understood, or more than this release follows.
     """
     nodes = parse_template(text)
-    flow = _Flow()
+    flow = _Flow(steps)
     try:
         flow.block(nodes)
+    except TemplateSyntaxError:
+        if not flow.found:
+            raise
     except RecursionError:
         raise TemplateSyntaxError("it nests deeper than this release follows") from None
-    return flow.found
+    return flow.found, flow.steps
 
 
 class _Flow(Expressions):

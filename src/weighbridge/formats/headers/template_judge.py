@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weighbridge.formats.headers.template_expressions import STEP_LIMIT
 from weighbridge.formats.headers.template_flow import topic_of_flow
 from weighbridge.formats.headers.template_syntax import TemplateSyntaxError
 from weighbridge.formats.headers.text_demands import unsafe_in_template
@@ -16,22 +17,25 @@ JUDGED_LIMIT = 256 << 10
 class TemplateVerdict:
     """What is wrong with a template, each empty where nothing is.
 
-    `unsafe` is what leads out of the sandbox, `topic` what it makes what it says depend on, `unjudged` why nobody can say.
+    `unsafe` is what leads out of the sandbox, `topic` what it makes what it says depend on, `unjudged` why nobody can say. `steps` is
+    what the judgement took of a file's STEP_LIMIT.
     """
 
     unsafe: str = ""
     topic: str = ""
     unjudged: str = ""
+    steps: int = 0
 
 
-def judge_template(text: str) -> TemplateVerdict:
-    """Judge a template of Jinja. Text without any braces is judged too: it says the same whatever is spoken of."""
+def judge_template(text: str, *, steps: int = STEP_LIMIT) -> TemplateVerdict:
+    """Judge a template of Jinja in at most so many steps. Text without any braces says the same whatever is spoken of."""
     unsafe = unsafe_in_template(text)
     if "{%" not in text and "{{" not in text:
         return TemplateVerdict(unsafe=unsafe)
     if len(text) > JUDGED_LIMIT:
         return TemplateVerdict(unsafe=unsafe, unjudged=f"it has more than {JUDGED_LIMIT:,} characters")
     try:
-        return TemplateVerdict(unsafe=unsafe, topic=topic_of_flow(text))
+        topic, taken = topic_of_flow(text, steps=steps)
     except TemplateSyntaxError as problem:
-        return TemplateVerdict(unsafe=unsafe, unjudged=str(problem))
+        return TemplateVerdict(unsafe=unsafe, unjudged=str(problem), steps=STEP_LIMIT // 2)
+    return TemplateVerdict(unsafe=unsafe, topic=topic, steps=taken)

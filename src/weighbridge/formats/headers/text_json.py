@@ -14,6 +14,7 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_of_config
 from weighbridge.formats.headers.strict_json import Survey, load, survey, text_of
+from weighbridge.formats.headers.template_expressions import STEP_LIMIT
 from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.formats.headers.text_demands import (
     foreign_components,
@@ -210,13 +211,14 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
             (f"the list of chat templates behind the first {_TEMPLATES_LIMIT}", "it is too long to look at")
         )
         del entries[_TEMPLATES_LIMIT:]
-    left = _JUDGED_CHARACTERS
+    left, steps = _JUDGED_CHARACTERS, STEP_LIMIT
     for name, text in entries:
         if isinstance(text, str):
             facts.digests.append(template_fact(name, text))
             facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
-            verdict = judge_template(text if left > 0 else "{%")
+            verdict = judge_template(text if left > 0 else "{%", steps=steps)
             left -= len(text)
+            steps -= verdict.steps
             if verdict.unsafe:
                 facts.unsafe.append((name or "default", verdict.unsafe))
             if verdict.topic:
