@@ -21,6 +21,7 @@ ON_LOAD = "code.on-load"
 EXAMINED = "inspection.examined"
 INSIDE = "inspection.inside"
 TENSORS = "inspection.tensors"
+LOADER = "loader.known-vulnerability"
 PLUGIN_FORMATS = "plugin.formats"
 PLUGIN_HUBS = "plugin.hubs"
 CHECKS = {
@@ -31,6 +32,7 @@ CHECKS = {
     EXAMINED: "the confined reader gave an answer for every file",
     INSIDE: "every file inside an archive could be opened and was examined",
     TENSORS: "all tensors of the file are listed in the dossier",
+    LOADER: "no published vulnerability of a loader that was asked for is reached by the file",
     PLUGIN_FORMATS: "every format unit loads, and the confined reader has the same ones as this program",
     PLUGIN_HUBS: "every hub unit loads",
 }
