@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from weighbridge.errors import UsageError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT
+from weighbridge.formats.pickling.report import FINDING_LIMIT
 from weighbridge.inspection.judgements import EXAMINED, INSIDE, LOADER
 from weighbridge.inspection.loader_advisories import Advisory, Condition, Loader, Reach, table
 from weighbridge.inspection.loader_versions import Key, version_key
@@ -23,6 +24,8 @@ _MORE = re.compile(r" \(and ([\d,]{1,20}) more\)\Z")
 _OPEN = (Outcome.UNKNOWN, Outcome.ERROR)
 _BAD = (Outcome.FAIL, *_OPEN)
 _MALFORMED = "not a sound "
+_CUT = "…"
+"""How a text ends that was longer than is kept."""
 
 
 class Status(Enum):
@@ -208,16 +211,17 @@ class _Files:
 
 def _search(findings: Sequence[Finding], condition: Condition) -> tuple[Status, tuple[Evidence, ...]]:
     """The worst that the findings say of the checks of a condition."""
-    answer: tuple[Status, tuple[Evidence, ...]] = (Status.NOT_AFFECTED, ())
-    for finding in findings:
-        if finding.check not in condition.fails or finding.outcome not in _BAD:
-            continue
+    told = [finding for finding in findings if finding.check in condition.fails and finding.outcome in _BAD]
+    doubts: list[tuple[Evidence, ...]] = []
+    for finding in told:
         places = _matching(finding, condition)
         if places and finding.outcome is Outcome.FAIL:
             return Status.AFFECTED, places
         if places or _hides(finding, condition):
-            answer = (Status.UNDER_INVESTIGATION, places or finding.evidence)
-    return answer
+            doubts.append(places or finding.evidence)
+    if not doubts and _is_cut(findings, condition):
+        doubts.append(())
+    return (Status.UNDER_INVESTIGATION, doubts[0]) if doubts else (Status.NOT_AFFECTED, ())
 
 
 def _matching(finding: Finding, condition: Condition) -> tuple[Evidence, ...]:
@@ -231,8 +235,15 @@ def _hides(finding: Finding, condition: Condition) -> bool:
     """Whether a finding counts places that it does not show, one of which may be what is looked for."""
     more = _MORE.search(finding.message)
     if more is None:
-        return False
+        return condition.says is not None and finding.message.endswith(_CUT)
     return condition.says is not None or int(more[1].replace(",", "")) + 1 > len(finding.evidence)
+
+
+def _is_cut(findings: Sequence[Finding], condition: Condition) -> bool:
+    """Whether a reader had more to say than it may, so that what is looked for may have been left out."""
+    readers = {check.partition(".")[0] for check in condition.fails}
+    said = sum(1 for f in findings if f.outcome is not Outcome.PASS and f.check.partition(".")[0] in readers)
+    return said >= FINDING_LIMIT
 
 
 def _archives_around(path: str) -> list[str]:
