@@ -98,6 +98,7 @@ def test_sarif_tells_it_as_well(command: Command, lying: Path) -> None:
     assert len(told) == 2
     assert {result["level"] for result in told} == {"error"}
     assert all(result["locations"][0]["physicalLocation"]["region"]["byteOffset"] for result in told)
+    assert len({result["partialFingerprints"]["weighbridge/v1"] for result in told}) == 2
 
 
 def test_reports_without_the_option_do_not_change(command: Command, honest: Path) -> None:
@@ -134,4 +135,11 @@ def test_a_finding_about_a_loader_can_be_set_aside(command: Command, lying: Path
     assert "loader.known-vulnerability" in baseline.read_text()
     shown = command(*asked, "--suppress", str(baseline))
     assert "suppressed" in shown.out
-    assert "fail            m.gguf llama.cpp" not in shown.out
+    assert "llama.cpp b6000 is open to" not in "".join(
+        line for line in shown.out.splitlines() if line.startswith("fail")
+    )
+    other = command("inspect", str(lying), "--for-loader", "ollama 0.17.0", "--suppress", str(baseline))
+    assert other.code == 1
+    assert "m.gguf ollama 0.17.0 is open to CVE-2026-7482" in next(
+        line for line in other.out.splitlines() if "fail " in line
+    )

@@ -263,6 +263,7 @@ def findings_of(assessments: Sequence[Assessment], loaders: Sequence[Named]) -> 
 
 
 def _finding(item: Assessment) -> Finding:
+    """The answer about one advisory. Its places name the advisory, so that what is set aside for one is not for another."""
     advisory = item.advisory
     outcome, severity = Outcome.PASS, Severity.INFO
     match item.status:
@@ -282,7 +283,7 @@ def _finding(item: Assessment) -> Finding:
         outcome=outcome,
         severity=severity,
         message=words,
-        evidence=item.evidence,
+        evidence=tuple(replace(place, locator=f"{place.locator} {advisory.cve}".lstrip()) for place in item.evidence),
         references=(advisory.cve, advisory.source),
     )
 
