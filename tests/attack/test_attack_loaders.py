@@ -135,6 +135,13 @@ EXPANDING = hdf5_bytes(
     Group(members={"w": Dataset(shape=(1 << 20, 1 << 20), data=b"", layout=contiguous(UNDEFINED, 4 << 40))})
 )
 LINKED = hdf5_bytes(Group(messages=[external_link("w", "/etc/passwd", "/")]))
+_NAMED = b"\0" + struct.pack("<Q", 1) + b"/etc/passwd\0/x\0" + bytes(8)
+_NAMED += bytes(-len(_NAMED) % 8)
+_HEAP = b"GCOL\1\0\0\0" + struct.pack("<Q", 48 + len(_NAMED)) + struct.pack("<HH4xQ", 1, 1, len(_NAMED)) + _NAMED
+_HEAP += struct.pack("<HH4xQ", 0, 0, 16)
+VIRTUAL = hdf5_bytes(Group(members={"w": Dataset(shape=(2,), data=_HEAP, layout=struct.pack("<BBQI", 4, 3, 48, 1))}))
+BUILDING = b"model: !!python/object/new:type\nargs: ['z', !!python/tuple [], {'extend': !!python/name:exec }]\n"
+FETCHING = json.dumps({"model_type": "llama", "_attn_implementation_internal": "someone/kernels"}).encode()
 TEMPLATE = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
 ALMOST = gguf(((1 << 61) - 8,), ((1 << 61) - 8,))
 """64 bytes below 64 bits: what the loader keeps beside the tensors goes over."""
@@ -190,6 +197,11 @@ CASES: list[Case] = [
     ("CVE-2026-0897", "keras", "3.12.0", "3.12.1", "m.keras", keras(weights=EXPANDING)),
     ("CVE-2026-0897", "keras", "3.13.0", "3.13.1", "m.h5", EXPANDING),
     ("CVE-2026-1669", "keras", "3.13.1", "3.13.2", "m.keras", keras(weights=LINKED)),
+    ("CVE-2026-12480", "keras", "3.14.0", "3.14.1", "m.keras", keras(weights=VIRTUAL)),
+    ("CVE-2026-12480", "keras", "3.12.1", "3.12.2", "m.h5", VIRTUAL),
+    ("CVE-2021-37678", "tensorflow", "2.5.0", "2.5.1", "model.yaml", BUILDING),
+    ("CVE-2021-37678", "tensorflow", "2.3.3", "2.3.4", "model.yml", BUILDING),
+    ("CVE-2026-4372", "transformers", "4.56.0", "5.3.0", "config.json", FETCHING),
     ("CVE-2022-25882", "onnx", "1.12.0", "1.13.0", "m.onnx", onnx("../../etc/passwd")),
     ("CVE-2024-27318", "onnx", "1.15.0", "1.16.0", "m.onnx", onnx("a/../../etc/passwd")),
     ("CVE-2026-27489", "onnx", "1.20.1", "1.21.0", "m.onnx", onnx("a/../../etc/passwd")),
@@ -232,6 +244,8 @@ BENIGN: dict[str, bytes] = {
     "m.h5": keras_h5({"class_name": "Sequential", "config": {"layers": [layer("Dense", units=1)]}}),
     "m.onnx": onnx("weights/m.bin"),
     "objects.npy": npy(PLAIN),
+    "model.yaml": b"class_name: Sequential\nkeras_version: 2.5.0\n",
+    "config.json": json.dumps({"model_type": "llama", "_attn_implementation_internal": "sdpa"}).encode(),
     "rng_state.pth": torch_zip(STATE, {"0": bytes(24)}),
     "extra_data.pickle": PLAIN,
     "psgs_w100.tsv.pkl": PLAIN,

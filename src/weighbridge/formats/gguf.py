@@ -242,7 +242,7 @@ FORMAT = Format(
     name="gguf",
     title="GGUF",
     media_type="application/vnd.gguf",
-    version=1,
+    version=2,
     may_hold_code=False,
     checks=tuple(
         f"gguf.{what}"
