@@ -22,6 +22,7 @@ from weighbridge.testing.models import StoredTensor, gguf_bytes, source_of, tiny
 from weighbridge.testing.pickles import (
     Entry,
     Pickle,
+    checkpoint_entries,
     state_dict,
     tensor,
     torch_legacy,
@@ -356,3 +357,10 @@ def test_what_a_reader_left_out_of_a_long_report_is_not_called_absent() -> None:
         made.call(f"module{number}", "function")
     many = torch_zip(tensor(made, "0", (6,)).values(0, 1).op("SETITEM", "TUPLE").stop(), {"0": bytes(24)})
     assert ask({"m.pt": many}, "torch 2.9", "CVE-2026-24747").status is Status.UNDER_INVESTIGATION
+
+
+def test_an_archive_whose_records_disagree_may_be_a_script_to_torch() -> None:
+    members = checkpoint_entries(TRAP, {})
+    assert ask({"m.pt": write_zip(members)}, "torch 2.5", "CVE-2025-32434").status is Status.NOT_AFFECTED
+    members[0].local_name = "archive/constants.pk1"
+    assert ask({"m.pt": write_zip(members)}, "torch 2.5", "CVE-2025-32434").status is Status.UNDER_INVESTIGATION

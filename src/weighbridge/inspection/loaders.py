@@ -182,13 +182,13 @@ class _Files:
 
     def test(self, path: str, condition: Condition) -> tuple[Status, tuple[Evidence, ...]]:
         """Whether one file meets a condition, and the places that say so."""
-        findings = self._findings.get(path, [])
-        status, places = _search(findings, condition)
-        if status is Status.AFFECTED:
-            return (status, places) if self._is_meant(path, condition) else (Status.NOT_AFFECTED, _place(path))
-        if open_questions := self._unread(path, condition):
-            return Status.UNDER_INVESTIGATION, places or open_questions
-        if not self._is_meant(path, condition):
+        status, places = _search(self._findings.get(path, []), condition)
+        is_meant = self._is_meant(path, condition)
+        if status is Status.AFFECTED and is_meant:
+            return status, places
+        if unread := self._unread(path, condition):
+            return Status.UNDER_INVESTIGATION, places or unread
+        if not is_meant:
             return Status.NOT_AFFECTED, _place(path)
         return status, places or _place(path)
 
