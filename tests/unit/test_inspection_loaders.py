@@ -74,6 +74,7 @@ def test_what_says_that_a_file_is_unread_is_answered_by_its_reader() -> None:
     formats = built_in_formats()
     for name, checks in table().unread.items():
         assert set(checks) <= set(formats[name].checks) | set(CHECKS), name
+        assert table().suffixes[name]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -191,6 +192,7 @@ CASES: dict[str, tuple[Finding, Status]] = {
     "not examined": (finding("inspection.examined", Outcome.UNKNOWN), OPEN),
     "not all examined": (finding("inspection.examined", Outcome.UNKNOWN, path=""), OPEN),
     "a member that was not opened": (finding("inspection.inside", Outcome.UNKNOWN), OPEN),
+    "a format unit that is broken": (finding("plugin.formats", Outcome.ERROR, path="gguf"), OPEN),
     "met inside": (finding("gguf.offset", Outcome.FAIL, "leaves the file", "m.gguf!x"), Status.AFFECTED),
 }
 
@@ -204,6 +206,13 @@ def test_what_is_made_of_one_finding(name: str) -> None:
 def test_a_file_of_another_format_that_was_not_examined_may_be_one() -> None:
     assert status(dossier(form="text")) is Status.NOT_AFFECTED
     assert status(dossier(finding("inspection.examined", Outcome.UNKNOWN), form="unknown")) is OPEN
+
+
+def test_a_file_that_no_reader_knows_is_what_it_is_called() -> None:
+    assert status(dossier(form="unknown")) is OPEN
+    assert status(dossier(form="unknown", path="m.bin")) is Status.NOT_AFFECTED
+    inside = finding("unknown.format", Outcome.UNKNOWN, path="m.zip!a/M.GGUF")
+    assert status(dossier(inside, form="zip", path="m.zip")) is OPEN
 
 
 def test_a_preview_is_answered_as_well() -> None:

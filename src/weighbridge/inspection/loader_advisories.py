@@ -94,11 +94,15 @@ class Advisory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Every loader by name, every advisory, and by format the checks that say that a file was not read to its end."""
+    """Every loader by name and every advisory.
+
+    By format, `unread` are the checks that say that a file was not read to its end, `suffixes` how its files are called.
+    """
 
     loaders: Mapping[str, Loader]
     advisories: tuple[Advisory, ...]
     unread: Mapping[str, tuple[str, ...]]
+    suffixes: Mapping[str, tuple[str, ...]]
 
 
 @cache
@@ -111,6 +115,7 @@ def table() -> Table:
         loaders=loaders,
         advisories=tuple(_advisory(row, loaders) for row in rows["advisories"]),
         unread={name: tuple(row["unread"]) for name, row in rows["formats"].items()},
+        suffixes={name: tuple(row["suffixes"]) for name, row in rows["formats"].items()},
     )
 
 

@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from weighbridge.errors import UsageError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT
 from weighbridge.formats.pickling.report import FINDING_LIMIT
-from weighbridge.inspection.judgements import EXAMINED, INSIDE, LOADER
+from weighbridge.inspection.examined import FALLBACK
+from weighbridge.inspection.judgements import EXAMINED, INSIDE, LOADER, PLUGIN_FORMATS
 from weighbridge.inspection.loader_advisories import Advisory, Condition, Loader, Reach, table
 from weighbridge.inspection.loader_versions import Key, version_key
 from weighbridge.vocabulary import Dossier, Evidence, Finding, Outcome, Preview, Severity, clip
@@ -148,12 +150,13 @@ class _Files:
 
     def _take(self, finding: Finding) -> None:
         unit, _, what = finding.check.partition(".")
-        if finding.check == EXAMINED and finding.outcome in _BAD and not finding.evidence:
+        is_about_all = finding.check == PLUGIN_FORMATS or (finding.check == EXAMINED and not finding.evidence)
+        if is_about_all and finding.outcome in _BAD:
             self._is_whole = False
         around: set[str] = set()
         for path in {place.artifact for place in finding.evidence}:
             formats = self._formats.setdefault(path, set())
-            if what in ("structure", "reader"):
+            if what in ("structure", "reader") or finding.check == f"{FALLBACK}.format":
                 formats.add(unit)
             around |= {path, *_archives_around(path)}
         for path in around:  # what is found in a member counts for the archive as well
@@ -164,17 +167,22 @@ class _Files:
         return [
             path
             for path, formats in self._formats.items()
-            if (formats & set(condition.formats) or self._is_unexamined(path)) and self._is_named(path, condition)
+            if (formats & set(condition.formats) or self._may_be(path, condition)) and self._is_named(path, condition)
         ]
+
+    def _may_be(self, path: str, condition: Condition) -> bool:
+        """Whether a file may be of one of the formats, for all that is known: not examined, or only its name speaks for it."""
+        if not self._is_whole or self._is_unexamined(path):
+            return True
+        suffixes = {suffix for name in condition.formats for suffix in table().suffixes[name]}
+        return FALLBACK in self._formats[path] and PurePosixPath(path).suffix.lower() in suffixes
 
     def _is_named(self, path: str, condition: Condition) -> bool:
         name = path.rpartition("!")[2].rpartition("/")[2]
         return condition.name is None or condition.name.search(name) is not None
 
     def _is_unexamined(self, path: str) -> bool:
-        return not self._is_whole or any(
-            finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD for finding in self._own(path)
-        )
+        return any(finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD for finding in self._own(path))
 
     def _own(self, path: str) -> list[Finding]:
         found = self._findings.get(path, ())
@@ -206,7 +214,7 @@ class _Files:
             is_malformed = finding.message.startswith(_MALFORMED) and finding.check.endswith(".structure")
             if finding.outcome in _BAD and (finding.check in unread or is_malformed):
                 return finding.evidence or _place(path)
-        return () if self._is_whole else _place(path)
+        return () if self._is_whole and formats else _place(path)
 
 
 def _search(findings: Sequence[Finding], condition: Condition) -> tuple[Status, tuple[Evidence, ...]]:
