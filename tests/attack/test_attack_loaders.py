@@ -364,3 +364,11 @@ def test_an_archive_whose_records_disagree_may_be_a_script_to_torch() -> None:
     assert ask({"m.pt": write_zip(members)}, "torch 2.5", "CVE-2025-32434").status is Status.NOT_AFFECTED
     members[0].local_name = "archive/constants.pk1"
     assert ask({"m.pt": write_zip(members)}, "torch 2.5", "CVE-2025-32434").status is Status.UNDER_INVESTIGATION
+
+
+def test_a_keras_archive_that_is_one_by_its_name_alone_is_not_called_harmless() -> None:
+    """Keras goes by the name and starts with config.json, whatever else is there."""
+    config = {"class_name": "Sequential", "config": {"layers": [with_code()]}}
+    data = write_zip([Entry(name="config.json", data=json.dumps(config).encode())])
+    assert ask({"m.keras": data}, "keras 2.12", "CVE-2024-3660").status is Status.AFFECTED
+    assert ask({"m.zip": data}, "keras 2.12", "CVE-2024-3660").status is Status.NOT_AFFECTED

@@ -67,14 +67,14 @@ def test_a_condition_speaks_of_checks_that_its_formats_answer(row: Advisory) -> 
         known = {check for name in condition.formats for check in formats[name].checks} | set(CHECKS)
         assert set(condition.fails) <= known
         assert {condition.shows} - {""} <= known
-        assert set(condition.formats) <= set(table().unread)
+        assert set(condition.formats) <= set(table().formats)
 
 
 def test_what_says_that_a_file_is_unread_is_answered_by_its_reader() -> None:
     formats = built_in_formats()
-    for name, checks in table().unread.items():
-        assert set(checks) <= set(formats[name].checks) | set(CHECKS), name
-        assert table().suffixes[name]
+    for name, kind in table().formats.items():
+        assert set(kind.unread) <= set(formats[name].checks) | set(CHECKS), name
+        assert kind.suffixes
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)

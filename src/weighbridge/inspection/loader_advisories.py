@@ -93,16 +93,20 @@ class Advisory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Every loader by name and every advisory.
+class Kind:
+    """What is known of a format: the checks that say that a file was not read to its end, and how its files are called."""
 
-    By format, `unread` are the checks that say that a file was not read to its end, `suffixes` how its files are called.
-    """
+    unread: tuple[str, ...]
+    suffixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Every loader by name, every advisory, and the formats that they speak of."""
 
     loaders: Mapping[str, Loader]
     advisories: tuple[Advisory, ...]
-    unread: Mapping[str, tuple[str, ...]]
-    suffixes: Mapping[str, tuple[str, ...]]
+    formats: Mapping[str, Kind]
 
 
 @cache
@@ -114,9 +118,12 @@ def table() -> Table:
     return Table(
         loaders=loaders,
         advisories=tuple(_advisory(row, loaders) for row in rows["advisories"]),
-        unread={name: tuple(row["unread"]) for name, row in rows["formats"].items()},
-        suffixes={name: tuple(row["suffixes"]) for name, row in rows["formats"].items()},
+        formats={name: _kind(row) for name, row in rows["formats"].items()},
     )
+
+
+def _kind(row: dict[str, list[str]]) -> Kind:
+    return Kind(**{key: tuple(value) for key, value in row.items()})
 
 
 def _advisory(row: dict[str, Any], loaders: Mapping[str, Loader]) -> Advisory:

@@ -139,6 +139,7 @@ class _Files:
         self._findings: dict[str, list[Finding]] = {}
         self._formats: dict[str, set[str]] = {}
         self._facts: dict[str, set[str]] = {}
+        self._unexamined: set[str] = set()
         self._is_whole = True
         for file in looked_at.artifacts:
             self._formats.setdefault(file.path, set()).add(file.format)
@@ -159,6 +160,8 @@ class _Files:
             if what in ("structure", "reader") or finding.check == f"{FALLBACK}.format":
                 formats.add(unit)
             around |= {path, *_archives_around(path)}
+            if finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD:
+                self._unexamined.add(path)
         for path in around:  # what is found in a member counts for the archive as well
             self._findings.setdefault(path, []).append(finding)
 
@@ -172,17 +175,14 @@ class _Files:
 
     def _may_be(self, path: str, condition: Condition) -> bool:
         """Whether a file may be of one of the formats, for all that is known: not examined, or only its name speaks for it."""
-        if not self._is_whole or self._is_unexamined(path):
+        if not self._is_whole or path in self._unexamined:
             return True
-        suffixes = {suffix for name in condition.formats for suffix in table().suffixes[name]}
+        suffixes = {suffix for name in condition.formats for suffix in table().formats[name].suffixes}
         return FALLBACK in self._formats[path] and PurePosixPath(path).suffix.lower() in suffixes
 
     def _is_named(self, path: str, condition: Condition) -> bool:
         name = path.rpartition("!")[2].rpartition("/")[2]
         return condition.name is None or condition.name.search(name) is not None
-
-    def _is_unexamined(self, path: str) -> bool:
-        return any(finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD for finding in self._own(path))
 
     def _own(self, path: str) -> list[Finding]:
         found = self._findings.get(path, ())
@@ -208,7 +208,7 @@ class _Files:
     def _unread(self, path: str, condition: Condition) -> tuple[Evidence, ...]:
         """Places of what kept the reader from the end of the file; some where it is not known to have been read."""
         formats = self._formats[path] & set(condition.formats)
-        unread = {check for name in formats for check in table().unread[name]} | {EXAMINED, INSIDE}
+        unread = {check for name in formats for check in table().formats[name].unread} | {EXAMINED, INSIDE}
         unread |= {f"{name}.reader" for name in formats}
         for finding in self._findings.get(path, ()):
             is_malformed = finding.message.startswith(_MALFORMED) and finding.check.endswith(".structure")
