@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 import tarfile
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from weighbridge.formats.reading.source import Source
 from weighbridge.inspection.examine import examine_source
 from weighbridge.inspection.loader_advisories import Reach, table
 from weighbridge.inspection.loaders import Assessment, Status, answer, parse_loader
@@ -231,8 +233,29 @@ def test_a_version_before_the_fix_is_open_to_it_and_the_fixed_one_is_not(case: C
     assert (item.reach, item.status) == (Reach.PAST, Status.FIXED)
 
 
+def test_cve_2025_49847_a_token_that_31_bits_cannot_count() -> None:
+    """Two gigabytes of nothing: the file is sparse."""
+    length = 1 << 31
+    start = head(0, 1, text(b"tokenizer.ggml.tokens") + struct.pack("<IIQQ", 9, 8, 1, length))
+    fd = os.memfd_create("weighbridge-test")
+    try:
+        os.write(fd, start)
+        os.ftruncate(fd, len(start) + length)
+        source = Source(fd, path="m.gguf", size_bytes=len(start) + length)
+        said = examine_source(source, built_in_formats())
+    finally:
+        os.close(fd)
+    file = Artifact(path="m.gguf", size_bytes=0, sha256="cd" * 32, format=said.readers[0], account=said.account)
+    dossier = Dossier(subject="ab" * 32, artifacts=(file,), findings=said.findings)
+    for version, status in (("b5661", Status.AFFECTED), ("b5662", Status.FIXED)):
+        _, assessments = answer(dossier, [parse_loader(f"llama.cpp {version}")])
+        assert next(one for one in assessments if one.advisory.cve == "CVE-2025-49847").status is status
+
+
 def test_every_advisory_has_an_attack() -> None:
-    assert {(case[0], case[1]) for case in CASES} == {(a.cve, a.loader.name) for a in table().advisories}
+    assert {(case[0], case[1]) for case in CASES} | {("CVE-2025-49847", "llama.cpp")} == {
+        (a.cve, a.loader.name) for a in table().advisories
+    }
 
 
 BENIGN: dict[str, bytes] = {
@@ -372,3 +395,9 @@ def test_a_keras_archive_that_is_one_by_its_name_alone_is_not_called_harmless() 
     data = write_zip([Entry(name="config.json", data=json.dumps(config).encode())])
     assert ask({"m.keras": data}, "keras 2.12", "CVE-2024-3660").status is Status.AFFECTED
     assert ask({"m.zip": data}, "keras 2.12", "CVE-2024-3660").status is Status.NOT_AFFECTED
+
+
+def test_an_array_of_objects_inside_an_npz_is_one() -> None:
+    trapped = write_zip([Entry(name="a.npy", data=npy(TRAP)), Entry(name="b.npy", data=npy(PLAIN))])
+    item = ask({"m.npz": trapped}, "numpy 1.16.0", "CVE-2019-6446")
+    assert dict(item.files) == {"m.npz!a.npy": Status.AFFECTED, "m.npz!b.npy": Status.NOT_AFFECTED}
