@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from weighbridge.formats.reading.contract import Match
 from weighbridge.formats.reading.source import Source
 from weighbridge.inspection.examine import examine_source
+from weighbridge.inspection.judgements import formats_read, recognised
 from weighbridge.inspection.loader_advisories import Reach, table
 from weighbridge.inspection.loaders import Assessment, Status, answer, parse_loader
 from weighbridge.testing.fuzzing import built_in_formats
@@ -401,3 +403,19 @@ def test_an_array_of_objects_inside_an_npz_is_one() -> None:
     trapped = write_zip([Entry(name="a.npy", data=npy(TRAP)), Entry(name="b.npy", data=npy(PLAIN))])
     item = ask({"m.npz": trapped}, "numpy 1.16.0", "CVE-2019-6446")
     assert dict(item.files) == {"m.npz!a.npy": Status.AFFECTED, "m.npz!b.npy": Status.NOT_AFFECTED}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[1]}-{case[4]}")
+def test_it_is_the_same_inside_an_archive(case: Case) -> None:
+    cve, loader, below, _, path, data = case
+    inside = write_zip([Entry(name=path, data=data)])
+    item = ask({"m.zip": inside}, f"{loader} {below}", cve)
+    assert item.status is Status.AFFECTED
+    assert all(place.artifact.startswith(f"m.zip!{path}") for place in item.evidence)
+
+
+def test_what_was_recognised_is_read_back() -> None:
+    formats = built_in_formats()
+    for names in (("npy",), ("gguf", "zip"), tuple(formats)):
+        told = recognised("x", [formats[name] for name in names], Match.CERTAIN)
+        assert set(formats_read(told)) == set(names) - {"unknown"}

@@ -17,7 +17,7 @@ from weighbridge.errors import UsageError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT
 from weighbridge.formats.pickling.report import FINDING_LIMIT
 from weighbridge.inspection.examined import FALLBACK
-from weighbridge.inspection.judgements import EXAMINED, INSIDE, LOADER, PLUGIN_FORMATS
+from weighbridge.inspection.judgements import EXAMINED, INSIDE, LOADER, PLUGIN_FORMATS, formats_read
 from weighbridge.inspection.loader_advisories import Advisory, Condition, Loader, Reach, table
 from weighbridge.inspection.loader_versions import Key, version_key
 from weighbridge.vocabulary import Dossier, Evidence, Finding, Outcome, Preview, Severity, clip
@@ -157,6 +157,7 @@ class _Files:
         around: set[str] = set()
         for path in {place.artifact for place in finding.evidence}:
             formats = self._formats.setdefault(path, set())
+            formats.update(formats_read(finding))
             if what in ("structure", "reader") or finding.check == f"{FALLBACK}.format":
                 formats.add(unit)
             around |= {path, *_archives_around(path)}
