@@ -101,6 +101,15 @@ def test_cve_2024_3660_and_cve_2025_9905_code_in_a_lambda_layer(name: str) -> No
         assert (found["code.on-load"].outcome, found["code.on-load"].severity) == (Outcome.FAIL, Severity.CRITICAL)
 
 
+@pytest.mark.parametrize("path", ["model.keras", "a/b.KERAS", "x.zip!model.keras"])
+def test_an_archive_that_is_a_model_by_its_name_alone_is_read_as_one(path: str) -> None:
+    """Keras goes by the name and builds the layers of config.json before it looks for weights."""
+    config = json.dumps(sequential(LAMBDAS["as an object"])).encode()
+    with source_of(write_zip([Entry(name="config.json", data=config)]), path) as source:
+        assert keras.FORMAT.sniff(source) is Match.CERTAIN
+        assert by_check(keras.FORMAT.read(source))["code.on-load"].outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize("wrapper", ["Bidirectional", "TimeDistributed", "Sequential"])
 def test_code_is_found_at_any_depth(wrapper: str) -> None:
     deep = layer(wrapper, layer=lambda_of([MARSHALLED, None, None]))

@@ -158,6 +158,27 @@ def test_an_escape_does_not_hide_a_request_for_code() -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ['"owner/name"', '{"": "owner/name"}', '"owner\\\\/name"', '["x"]', '"' + "x" * 80 + '"']
+)
+@pytest.mark.parametrize("around", ["{%s}", '{"text_config": {%s}}'])
+def test_cve_2026_4372_a_repository_for_attention_is_refused(value: str, around: str) -> None:
+    reading = read(
+        around.replace("%s", f'"model_type": "llama", "_attn_implementation_internal": {value}').encode(), "config.json"
+    )
+    found = {finding.check: finding for finding in reading.findings if finding.outcome is Outcome.FAIL}
+    assert found["text.remote-code"].references == ("CVE-2026-4372",)
+    assert "code.on-load" in found
+
+
+@pytest.mark.parametrize(
+    "value", ["null", '"sdpa"', '"paged|sdpa"', "{}", '{"text_config": "eager", "vision": "sdpa"}']
+)
+def test_an_attention_of_the_library_itself_is_nothing_to_say(value: str) -> None:
+    reading = read(f'{{"model_type": "llama", "_attn_implementation_internal": {value}}}'.encode(), "config.json")
+    assert {finding.outcome for finding in reading.findings} == {Outcome.PASS}
+
+
+@pytest.mark.parametrize(
     "document", ['{"trust_remote_code": false}', '{"auto_map": {}}', '{"auto_map": null}', '{"a": "auto_map"}']
 )
 def test_what_asks_for_nothing_is_not_reported(document: str) -> None:

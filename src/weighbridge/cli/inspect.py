@@ -17,6 +17,7 @@ from weighbridge.vocabulary import Dossier, Finding, ModelRef, Outcome, Preview,
 
 if TYPE_CHECKING:
     from weighbridge.admission.installation import Installation
+    from weighbridge.inspection.loaders import Assessment, LookedAt, Named
     from weighbridge.policy.suppressions import Suppression
 
 _LEVELS = [severity.value for severity in Severity if severity is not Severity.UNKNOWN]
@@ -35,13 +36,15 @@ def command(
 
     Local models are examined where they lie; others are fetched to a temporary folder. Exit 0: every byte was read and no
     check failed at or above --fail-on; 1: one did; 3: something could not be read or judged. Of several REFs the worst
-    counts: 1, then 3, then 0.
+    counts: 1, then 3, then 0. With --for-loader the files are tested for what is published about that loader in that version:
+    open to it is a failed check of the advisory's severity, and what cannot be told is unknown.
     """
     reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
+    loaders = reporting.loaders()
     with session.installation() as house:
         house.warm_jail()  # first of all: it gets ready while the rest is imported
         entries = reporting.entries(house.clock())
-        look = _Look(session=session, house=house, reporting=reporting, entries=entries, **how)
+        look = _Look(session=session, house=house, reporting=reporting, loaders=loaders, entries=entries, **how)
         codes = [look.at(reference, header_only=header_only, is_one=len(references) == 1) for reference in references]
     return next(code for code in (Exit.FOUND, Exit.UNSURE, Exit.OK) if code in codes)
 
@@ -53,6 +56,7 @@ class _Look:
     session: Session
     house: Installation
     reporting: Reporting
+    loaders: tuple[Named, ...]
     entries: tuple[Suppression, ...]
     fail_on: str
     show_all: bool
@@ -74,9 +78,12 @@ class _Look:
 
         with self._progress() as progress:
             dossier = inspect(self._parsed(reference), house=self.house, watch=progress)
-        counted = self.reporting.count(dossier, self.entries, self.house.clock())
+        moment = self.house.clock()
+        dossier, assessments = self._asked(dossier)
+        counted = self.reporting.count(dossier, self.entries, moment)
         code = exit_code(counted.findings, is_whole=counted.is_whole, fail_on=self.fail_on)
         self.reporting.write(dossier, counted.suppressed)
+        self.reporting.write_vex(dossier, assessments, moment)
         if not self.reporting.takes_stdout:
             self._show(dossier, counted, reference, code)
         return code
@@ -89,11 +96,20 @@ class _Look:
             raise UsageError("a header-only look needs a local path", subject=reference)
         with self._progress() as progress:
             seen = preview(ref, house=self.house, watch=progress)
+        seen, _ = self._asked(seen)
         self.reporting.write(seen, {})
         code = exit_code(seen.findings, is_whole=False, fail_on=self.fail_on)
         if not self.reporting.takes_stdout:
             _show_preview(seen, self.session, show_all=self.show_all)
         return code
+
+    def _asked(self, looked_at: LookedAt) -> tuple[LookedAt, tuple[Assessment, ...]]:
+        """With the answers about the loaders that were named; the same where none was."""
+        if not self.loaders:
+            return looked_at, ()
+        from weighbridge.inspection.loaders import answer
+
+        return answer(looked_at, self.loaders)
 
     def _parsed(self, reference: str) -> ModelRef:
         from weighbridge.hubs.access.references import parse_reference

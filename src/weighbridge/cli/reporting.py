@@ -1,4 +1,7 @@
-"""What `inspect` writes besides its words, and what it does not count: `--sarif`, `--suppress`, `--write-baseline`."""
+"""What `inspect` asks and writes besides its words, and what it does not count.
+
+`--sarif`, `--for-loader`, `--vex`, `--suppress`, `--write-baseline`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from weighbridge.errors import UsageError
 from weighbridge.vocabulary import Dossier, Finding, Preview
 
 if TYPE_CHECKING:
+    from weighbridge.inspection.loaders import Assessment, Named
     from weighbridge.policy.suppressions import Suppression
 
 TO_STDOUT = "-"
@@ -51,14 +55,16 @@ class Reporting:
     """The options, as they were given."""
 
     sarif: str
+    for_loader: tuple[str, ...]
+    vex: str
     suppress: Path | None
     baseline: Path | None
     until: date | None
 
     @property
     def takes_stdout(self) -> bool:
-        """Whether the report stands where the words would."""
-        return self.sarif == TO_STDOUT
+        """Whether a report stands where the words would."""
+        return TO_STDOUT in (self.sarif, self.vex)
 
     def check(self, *, as_json: bool, references: int, header_only: bool) -> None:
         """Refuse what cannot go together.
@@ -67,16 +73,49 @@ class Reporting:
             UsageError: it cannot.
         """
         problem = ""
-        if self.takes_stdout and as_json:
-            problem = "--json and --sarif - both want standard output"
-        elif references != 1 and (self.sarif or self.baseline or as_json):
-            problem = "--json, --sarif and --write-baseline are for one REF"
+        if [as_json, self.sarif == TO_STDOUT, self.vex == TO_STDOUT].count(True) > 1:
+            problem = "of --json, --sarif - and --vex - only one can have standard output"
+        elif references != 1 and (self.sarif or self.vex or self.baseline or as_json):
+            problem = "--json, --sarif, --vex and --write-baseline are for one REF"
+        elif self.vex and not self.for_loader:
+            problem = "--vex says what the loaders of --for-loader are open to, and none is named"
+        elif header_only and self.vex:
+            problem = "a VEX document goes by digest, and --header-only makes none"
         elif header_only and (self.suppress or self.baseline):
             problem = "suppressions go by digest, and --header-only makes none"
         elif bool(self.baseline) != bool(self.until):
             problem = "--write-baseline and --until go together"
         if problem:
             raise UsageError(problem, remedy="see: weighbridge inspect --help")
+
+    def loaders(self) -> tuple[Named, ...]:
+        """The loaders of `--for-loader`, each once.
+
+        Raises:
+            UsageError: one is not known, or its version is none.
+        """
+        if not self.for_loader:
+            return ()
+        from weighbridge.inspection.loaders import parse_loader
+
+        return tuple(dict.fromkeys(parse_loader(text) for text in self.for_loader))
+
+    def write_vex(self, dossier: Dossier, assessments: tuple[Assessment, ...], moment: datetime) -> None:
+        """Write the OpenVEX document that was asked for.
+
+        Raises:
+            UsageError: the file cannot be written, or no advisory is known of any of the loaders.
+        """
+        if not self.vex:
+            return
+        if not assessments:
+            problem = "no advisory is known here about any of these loaders, and a VEX document needs a statement"
+            raise UsageError(problem, remedy="see: weighbridge inspect --help")
+        from importlib.metadata import version
+
+        from weighbridge.inspection.openvex import openvex
+
+        _put(self.vex, openvex(dossier, assessments, version=version("weighbridge"), moment=moment))
 
     def entries(self, moment: datetime) -> tuple[Suppression, ...]:
         """The suppressions of the file; those that are over are told."""
@@ -122,10 +161,7 @@ class Reporting:
 
             reasons = {finding: entry.justification for finding, entry in covered.items()}
             text = sarif(looked_at, version=version("weighbridge"), suppressed=reasons if self.suppress else None)
-            if self.takes_stdout:
-                render.data(text)
-            else:
-                _write(Path(self.sarif), text.encode("ascii"))
+            _put(self.sarif, text)
         if self.baseline and self.until and isinstance(looked_at, Dossier):
             from weighbridge.policy.suppressions import baseline, write_suppressions
 
@@ -139,6 +175,13 @@ def report_options(function: Callable[..., Any]) -> Callable[..., Any]:
         "--sarif", default="", metavar="FILE", help="Write the findings as SARIF 2.1.0; - is standard output."
     )
     @click.option(
+        "--for-loader",
+        multiple=True,
+        metavar="'NAME VERSION'",
+        help="Test what is published about a loader, as 'torch 2.9'; may be repeated.",
+    )
+    @click.option("--vex", default="", metavar="FILE", help="Write that as OpenVEX; - is standard output.")
+    @click.option(
         "--suppress", type=click.Path(path_type=Path), help="Findings that do not count, with reasons (YAML)."
     )
     @click.option("--write-baseline", type=click.Path(path_type=Path), help="Write suppressions of every finding.")
@@ -147,11 +190,20 @@ def report_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(
         *args: Any, sarif: str, suppress: Path | None, write_baseline: Path | None, until: datetime | None, **rest: Any
     ) -> Any:
+        loaders = {"for_loader": rest.pop("for_loader"), "vex": rest.pop("vex")}
         day = until.date() if until else None
-        reporting = Reporting(sarif=sarif, suppress=suppress, baseline=write_baseline, until=day)
+        reporting = Reporting(sarif=sarif, suppress=suppress, baseline=write_baseline, until=day, **loaders)
         return function(*args, reporting=reporting, **rest)
 
     return called
+
+
+def _put(target: str, text: str) -> None:
+    """Write a report of ASCII text to a file, or to standard output where the target says so."""
+    if target == TO_STDOUT:
+        render.data(text)
+    else:
+        _write(Path(target), text.encode("ascii"))
 
 
 def _write(path: Path, data: bytes) -> None:

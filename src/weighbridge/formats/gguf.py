@@ -27,6 +27,11 @@ NAME_LIMIT_BYTES = 1024
 _LOADER_NAME_BYTES = 63
 _LOADER_DIMS = 4
 _INT64_MAX = (1 << 63) - 1
+_UINT64_MAX = (1 << 64) - 1
+_COUNTABLE = (1 << 53) - 1
+"""Largest number of a tensor that a header can list; of one beyond it only the findings tell."""
+_OVERHEAD_BYTES = 368
+"""What llama.cpp keeps in memory beside the numbers of each tensor (ggml_tensor_overhead)."""
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _OVERFLOW = ("CVE-2025-53630", "CVE-2026-27940")
 
@@ -59,6 +64,7 @@ class _Reader:
         self.extents: list[tuple[int, int, str]] = []
         self.names: set[str] = set()
         self.parameter_count = 0
+        self.claimed_bytes = 0
         self.header_end = 0
         self.alignment = 32
         self.is_complete = False
@@ -153,18 +159,31 @@ class _Reader:
             self.defects.add("gguf.dimensions", message, locator, excerpt=str(shape))
             return None
         size = elements // block.elements * block.size_bytes
+        self.claimed_bytes += -(-size // self.alignment) * self.alignment
         if size > _INT64_MAX:
             message = f"the size of tensor {clip(name)!r} overflows 64 bits"
-            self.refuse_overflow(message, locator, shape)
+            wraps = ", past 64 bits" if size > _UINT64_MAX else ""
+            excerpt = f"{shape}: {size:,} bytes{wraps}"
+            self.refuse_overflow(message, locator, excerpt)
             return None
         if size <= self.source.size_bytes:
             self.parameter_count += elements
         return size
 
-    def refuse_overflow(self, message: str, locator: str, shape: tuple[int, ...]) -> None:
+    def refuse_overflow(self, message: str, locator: str, excerpt: str) -> None:
         """Report sizes that a loader's arithmetic makes small, under the check for all dimensions and under one of their own."""
         for check in ("gguf.dimensions", "gguf.overflow"):
-            self.defects.add(check, message, locator, grade=_CRITICAL, excerpt=str(shape), references=_OVERFLOW)
+            self.defects.add(check, message, locator, grade=_CRITICAL, excerpt=excerpt, references=_OVERFLOW)
+
+    def check_sum(self) -> None:
+        """Whether what a loader adds up over all tensors, aligned and with its own overhead, still fits in 64 bits."""
+        kept = self.claimed_bytes + (len(self.tensors) + 1) * _OVERHEAD_BYTES
+        if kept <= _UINT64_MAX:
+            return
+        beside = "" if self.claimed_bytes > _UINT64_MAX else " with what a loader keeps beside them"
+        message = f"the sizes of the tensors{beside} add up to more than 64 bits"
+        excerpt = f"{self.claimed_bytes:,} bytes together{beside}"
+        self.refuse_overflow(message, "byte 8", excerpt)
 
     def lay_out(self) -> list[Span]:
         """Spans of the tensors; what is wrong with where they lie is noted."""
@@ -198,6 +217,7 @@ class _Reader:
         end = self.header_end or (self.cursor.position if self.cursor else min(8, self.source.size_bytes))
         spans = [Span(start=0, end=end, kind=SpanKind.HEADER, note="header")]
         if self.is_complete:
+            self.check_sum()
             spans += self.lay_out()
         weights_bytes = sum(span.end - span.start for span in spans[1:])
         # Where tensors are missing from the picture, the rest is not unexplained: it was not read.
@@ -217,7 +237,7 @@ class _Reader:
                 architecture=clip(self.metadata.text("general.architecture")),
                 parameter_count=self.parameter_count,
                 dtypes=tuple(sorted({tensor.dtype for tensor in self.tensors})),
-                tensors=tuple(self.tensors),
+                tensors=tuple(t for t in self.tensors if max((t.size_bytes, *t.shape)) <= _COUNTABLE),
                 metadata=tuple(self.metadata.facts),
                 digests=self.metadata.digests(),
                 weights_bytes=weights_bytes,

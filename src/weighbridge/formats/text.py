@@ -179,6 +179,14 @@ class _Reader:
         locator = f"byte {start + first.offset}"
         return _structure(self.source, Outcome.FAIL, Severity.MEDIUM, f"{message}, so readers may disagree", locator)
 
+    def look_at_fetched(self, fetched: list[tuple[int, str]], data: bytes) -> None:
+        """Refuse settings by which a loader fetches code and runs it, without anybody agreeing to that."""
+        for offset, key in fetched:
+            message = f"{key} names a repository whose code a loader fetches and runs, whether it may or not"
+            place, excerpt = f"byte {self.scan.bom_bytes + offset}", data[offset : offset + 120]
+            self.defects.add("text.remote-code", message, place, excerpt=excerpt, references=("CVE-2026-4372",))
+            self.defects.add("code.on-load", f"runs the code that {key} names", place, excerpt=excerpt)
+
     def look_at_facts(self, facts: JsonFacts, data: bytes) -> None:
         """Turn what a document says into findings and digests."""
         self.digests += facts.digests
@@ -188,6 +196,7 @@ class _Reader:
             excerpt = data[offset : offset + 120]
             self.defects.add("text.remote-code", message, place, grade=UNJUDGED, excerpt=excerpt)
             self.defects.add("code.on-load", f"runs code if {key} is followed", place, grade=UNJUDGED, excerpt=excerpt)
+        self.look_at_fetched(facts.fetched, data)
         for what, why in facts.unlooked:
             self.defects.add("text.template", f"{what} is not judged: {clip(why)}", grade=UNJUDGED)
         for name, found in facts.unsafe:
@@ -331,7 +340,7 @@ FORMAT = Format(
     name="text",
     title="text of a model repository",
     media_type="text/plain",
-    version=2,
+    version=3,
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -21,6 +22,7 @@ ON_LOAD = "code.on-load"
 EXAMINED = "inspection.examined"
 INSIDE = "inspection.inside"
 TENSORS = "inspection.tensors"
+LOADER = "loader.known-vulnerability"
 PLUGIN_FORMATS = "plugin.formats"
 PLUGIN_HUBS = "plugin.hubs"
 CHECKS = {
@@ -31,6 +33,7 @@ CHECKS = {
     EXAMINED: "the confined reader gave an answer for every file",
     INSIDE: "every file inside an archive could be opened and was examined",
     TENSORS: "all tensors of the file are listed in the dossier",
+    LOADER: "no published vulnerability of a loader that was asked for is reached by the file",
     PLUGIN_FORMATS: "every format unit loads, and the confined reader has the same ones as this program",
     PLUGIN_HUBS: "every hub unit loads",
 }
@@ -41,6 +44,7 @@ _MAY_BE_EMPTY = frozenset(
 )
 _NEVER_EMPTY = (".json", ".ipynb", ".yaml", ".yml")
 
+_READ_AS = re.compile(r"(?:\Aread|\band) as (\w+) \(")
 _SHOWN_SPANS = 5
 _SHOWN_BYTES = 32
 
@@ -56,6 +60,12 @@ def recognised(path: str, formats: Sequence[Format], match: Match) -> Finding:
         )
     names = " and as ".join(f"{unit.name} ({unit.title})" for unit in known)
     return _passed(RECOGNISED, f"read as {names}", path)
+
+
+def formats_read(finding: Finding) -> tuple[str, ...]:
+    """The names of the formats that `recognised` speaks of; none of any other finding."""
+    is_told = finding.check == RECOGNISED and finding.outcome is Outcome.PASS
+    return tuple(_READ_AS.findall(finding.message)) if is_told else ()
 
 
 def ambiguous(path: str, formats: Sequence[Format], match: Match) -> Finding:

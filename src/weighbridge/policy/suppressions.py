@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from weighbridge.errors import UsageError
-from weighbridge.inspection.judgements import ACCOUNTED
+from weighbridge.inspection.judgements import ACCOUNTED, LOADER
 from weighbridge.inspection.sarif import outer_artifact
 from weighbridge.policy.bounded_yaml import LIMIT_BYTES, read_mapping, refuse_unknown_keys
 from weighbridge.vocabulary import Dossier, Evidence, Finding, Outcome, clip
@@ -100,16 +100,23 @@ def is_whole(dossier: Dossier, covered: Mapping[Finding, Suppression]) -> bool:
 
 
 def baseline(dossier: Dossier, *, until: date) -> tuple[Suppression, ...]:
-    """An entry for every finding of a dossier that can be suppressed."""
+    """An entry for every finding of a dossier that can be suppressed; of what was asked about a loader, for each place.
+
+    What else is found in a file of one digest is always the same; about another loader it is something else.
+    """
     files = {artifact.path: artifact for artifact in dossier.artifacts}
-    named: set[tuple[str, str, str]] = set()
+    named: set[tuple[str, str, str, str]] = set()
     for finding in dossier.findings:
-        if _can_be_suppressed(finding.check, finding.outcome):
-            places = [outer_artifact(place.artifact, files) for place in finding.evidence]
-            named |= {(file.sha256, finding.check, finding.outcome.value) for file in places if file and file.sha256}
+        if not _can_be_suppressed(finding.check, finding.outcome):
+            continue
+        for place in finding.evidence:
+            file = outer_artifact(place.artifact, files)
+            locator = place.locator if finding.check == LOADER else ""
+            if file and file.sha256:
+                named.add((file.sha256, finding.check, finding.outcome.value, locator))
     return tuple(
-        Suppression(sha256=digest, check=check, reason=BASELINE, until=until, outcome=Outcome(outcome))
-        for digest, check, outcome in sorted(named)
+        Suppression(sha256=digest, check=check, reason=BASELINE, until=until, outcome=Outcome(outcome), locator=locator)
+        for digest, check, outcome, locator in sorted(named)
     )
 
 

@@ -23,6 +23,8 @@ _MARKS: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "skops": ((b"schema.json",),),
 }
 """By unit: sets of names, all of which stand in the directory of such an archive."""
+_KERAS_SUFFIX, _KERAS_CONFIG = ".keras", b"config.json"
+"""Keras goes by the name of the file, and builds what the configuration says before it looks for weights."""
 
 
 def flavours_of(source: Source) -> frozenset[str]:
@@ -44,6 +46,8 @@ def flavours_of(source: Source) -> frozenset[str]:
     found = {
         unit for unit, marks in _MARKS.items() if any(all(name in names for name in names_of) for names_of in marks)
     }
+    if source.path.lower().endswith(_KERAS_SUFFIX) and _KERAS_CONFIG in names:
+        found.add("keras")
     if "torch_export" in found:
         found.discard("torch_zip")  # its weights and inputs are torch checkpoints, stored as members
     return frozenset(found or {PLAIN})

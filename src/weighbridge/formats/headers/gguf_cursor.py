@@ -13,6 +13,9 @@ WINDOW_BYTES = 1 << 20
 HEADER_LIMIT_BYTES = 128 << 20
 """Most header bytes walked; real headers end below 40 MB (vocabularies of 262,000 tokens with merges and scores)."""
 
+_INT32_MAX = (1 << 31) - 1
+"""Longest text of a token that llama.cpp can count (CVE-2025-49847)."""
+
 STRING_LIMIT = 2_000_000
 """Most strings walked in arrays of one file."""
 
@@ -184,5 +187,9 @@ class Cursor:
         if length > self.left_bytes - size:
             raise MalformedArtifactError(
                 f"a string of {length:,} bytes leaves the file", locator=f"byte {self.position}"
+            )
+        if length > _INT32_MAX:
+            raise MalformedArtifactError(
+                f"a string of {length:,} bytes, more than 31 bits can count", locator=f"byte {self.position}"
             )
         return size + length

@@ -33,6 +33,10 @@ _BUILD_LIMIT_BYTES = 2 << 20
 _TEMPLATES_LIMIT = 64
 _JUDGED_CHARACTERS = 512 << 10
 _REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
+_FETCHED_KEYS = frozenset({"_attn_implementation_internal"})
+"""Settings that no saved configuration holds; one that names a repository had its code fetched and run (CVE-2026-4372)."""
+_BUILT_IN = re.compile(rb'\s*(?:null|"[\w|]{0,60}"|\{(?:\s*"\w{0,60}"\s*:\s*"[\w|]{0,60}"\s*,?){0,20}\s*\})\s*[,}]')
+"""What such a setting may be: nothing, or names of what the library itself has."""
 _WANTED_NAMES = frozenset(
     (
         "model_type",
@@ -77,7 +81,7 @@ _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
 class JsonFacts:
     """What one document says about a model.
 
-    `remote` has (byte offset, key) of every request for foreign code, `outside` (byte offset, path) of every path that leaves the
+    `remote` has (byte offset, key) of every request for foreign code, `fetched` of those that nobody has to agree to, `outside` (byte offset, path) of every path that leaves the
     folder, `unsafe` what does not belong in a chat template, `conditional` the words on which one makes what it says depend, `rewrites` (JSON
     pointer, step) of a tokenizer that puts words in the place of others; `unlooked` names what was not looked at, with the reason.
     """
@@ -88,6 +92,7 @@ class JsonFacts:
     digests: list[Fact] = field(default_factory=list)
     metadata: list[Fact] = field(default_factory=list)
     remote: list[tuple[int, str]] = field(default_factory=list)
+    fetched: list[tuple[int, str]] = field(default_factory=list)
     hidden: list[tuple[str, str]] = field(default_factory=list)
     outside: list[tuple[int, str]] = field(default_factory=list)
     unsafe: list[tuple[str, str]] = field(default_factory=list)
@@ -111,13 +116,15 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         if token in _WANTED or (b"\\" in token and _WANTED_SPELLED.match(token)):
             members[text_of(token)] = (start, end)
 
-    result = survey(data, nonfinite=True, watch=_REMOTE_KEYS, on_member=keep)
+    result = survey(data, nonfinite=True, watch=_REMOTE_KEYS | _FETCHED_KEYS, on_member=keep)
     if result.end != len(data):
         raise MalformedArtifactError("not JSON: something stands behind it", locator=f"byte {result.end}")
     facts = JsonFacts(survey=result)
-    facts.remote += [
-        (w.offset, w.key) for w in result.watched if not data[w.offset : w.offset + 16].startswith(_NOTHING)
-    ]
+    for w in result.watched:
+        if w.key in _FETCHED_KEYS:
+            facts.fetched += [] if _BUILT_IN.match(data, w.offset) else [(w.offset, w.key)]
+        elif not data[w.offset : w.offset + 16].startswith(_NOTHING):
+            facts.remote.append((w.offset, w.key))
     small = len(data) <= _BUILD_LIMIT_BYTES
     name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:

@@ -62,6 +62,8 @@ class TorchArchive:
         self.metadata: list[Fact] = []
         self.spans: list[Span] = list(self.archive.spans)
         self.is_script = any(self._rest(m) == "constants.pkl" for m in self.archive.members)
+        if self.is_script:
+            self.metadata.append(Fact(name="torch.kind", value="TorchScript"))
         self.doubt = ""
         self.room = 8 * INFLATED_LIMIT_BYTES
         self.others = 0
