@@ -26,6 +26,7 @@ _LEVELS = [severity.value for severity in Severity if severity is not Severity.U
 @click.argument("references", metavar="REF...", nargs=-1, required=True)
 @click.option("--fail-on", type=click.Choice(_LEVELS), default="high", show_default=True, help="Severity that exits 1.")
 @click.option("--header-only", is_flag=True, help="Do not hash: a preview without a subject, never exit 0.")
+@click.option("--full", "is_full", is_flag=True, help="Look at every value of the tensors, not at a sample.")
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
 @report_options
 def command(
@@ -37,6 +38,8 @@ def command(
     check failed at or above --fail-on; 1: one did; 3: something could not be read or judged. Of several REFs the worst
     counts: 1, then 3, then 0.
     """
+    if header_only and how["is_full"]:
+        raise UsageError("--full looks at values, which --header-only leaves alone")
     reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
     with session.installation() as house:
         house.warm_jail()  # first of all: it gets ready while the rest is imported
@@ -56,6 +59,7 @@ class _Look:
     entries: tuple[Suppression, ...]
     fail_on: str
     show_all: bool
+    is_full: bool
 
     def at(self, reference: str, *, header_only: bool, is_one: bool) -> Exit:
         """Examine one REF and say what was found. An error stops one REF of several, and the others are examined."""
@@ -73,7 +77,7 @@ class _Look:
         from weighbridge.admission.examination import inspect
 
         with self._progress() as progress:
-            dossier = inspect(self._parsed(reference), house=self.house, watch=progress)
+            dossier = inspect(self._parsed(reference), house=self.house, watch=progress, is_full=self.is_full)
         counted = self.reporting.count(dossier, self.entries, self.house.clock())
         code = exit_code(counted.findings, is_whole=counted.is_whole, fail_on=self.fail_on)
         self.reporting.write(dossier, counted.suppressed)
