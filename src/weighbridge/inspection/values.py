@@ -149,7 +149,7 @@ def _look(chosen: Sequence[_Looked], weighed: Mapping[str, WeighedFile], jail: J
             problem = problem or answer.detail
             continue
         try:
-            seen = wire.decode(tuple[tuple[int, int, int, int, str], ...], answer.value)  # type: ignore[arg-type]
+            seen = wire.decode(tuple[tuple[int, int, int, int, str], ...], answer.value)
         except (MalformedArtifactError, AttributeError):
             seen = ()
         if len(seen) != len(batch) or any(min(one[:3]) < 0 or one[3] < -1 for one in seen):
