@@ -88,7 +88,7 @@ def test_a_sample_says_so_and_a_full_look_finds_what_it_missed(jail: Jail, tmp_p
     clean = safetensors({"w": ("F32", [1024, 4096], bytes(data))})
     path.write_bytes(clean)
     sampled = said(jail, tmp_path, Values.SAMPLED)["inventory.finite"]
-    assert sampled.message == "no tensor holds NaN or an infinity; sampled 64 of 4,096 pages, of 1 tensors"
+    assert sampled.message == "no tensor holds NaN or an infinity; sampled 64 of 4,096 pages, of 1 tensor"
     start, found = len(clean) - size, set()
     for page in range(1, 200):
         data[page * 4096 : page * 4096 + 4] = struct.pack("<f", float("nan"))

@@ -186,10 +186,10 @@ def _judge(chosen: Sequence[_Looked], known: Sequence[_Looked]) -> list[Finding]
     same = [one for one in ordered if one.only and _is_telling(one.tensor)]
     findings = [_said(FINITE, Outcome.PASS, Severity.INFO, f"no tensor holds NaN or an infinity; {how}")]
     if odd:
-        text = f"{len(odd):,} tensors hold NaN or infinities; {how}"
+        text = f"{len(odd):,} tensor{_s(odd)} with NaN or infinities; {how}"
         findings = [_said(FINITE, Outcome.FAIL, Severity.MEDIUM, text, map(_shown_odd, odd[:_SHOWN]))]
     if same:
-        text = f"{len(same):,} matrices hold one value only; {how}"
+        text = f"{len(same):,} matri{'ces' if len(same) > 1 else 'x'} of one value only; {how}"
         return [*findings, _said(CONSTANT, Outcome.FAIL, Severity.INFO, text, map(_shown_same, same[:_SHOWN]))]
     return [*findings, _said(CONSTANT, Outcome.PASS, Severity.INFO, f"no matrix holds one value only; {how}")]
 
@@ -197,11 +197,19 @@ def _judge(chosen: Sequence[_Looked], known: Sequence[_Looked]) -> list[Finding]
 def _how_much(chosen: Sequence[_Looked], known: Sequence[_Looked]) -> str:
     read, total = sum(one.read for one in chosen), sum(one.tensor.size_bytes for one in known)
     if read == total:
-        return f"every byte of {len(known):,} tensors was read"
+        return f"every byte of {len(known):,} tensor{_s(known)} was read"
     pages = sum(-(-one.tensor.size_bytes // PAGE_BYTES) for one in known)
-    seen = min(-(-read // PAGE_BYTES), pages)
-    which = f"{len(known):,} tensors" if len(chosen) == len(known) else f"{len(chosen):,} of {len(known):,} tensors"
+    seen = sum(-(-one.read // PAGE_BYTES) for one in chosen)
+    which = (
+        f"{len(known):,} tensor{_s(known)}"
+        if len(chosen) == len(known)
+        else f"{len(chosen):,} of {len(known):,} tensors"
+    )
     return f"sampled {seen:,} of {pages:,} pages, of {which}"
+
+
+def _s(many: Sequence[object]) -> str:
+    return "" if len(many) == 1 else "s"
 
 
 def _is_telling(tensor: Tensor) -> bool:
@@ -227,7 +235,7 @@ def _shown_same(one: _Looked) -> Evidence:
 def _not_looked_at(left: Counter[str]) -> Finding:
     shown = ", ".join(f"{count:,} {what}" for what, count in sorted(left.items())[:5])
     more = f" and {len(left) - 5} more types" if len(left) > 5 else ""
-    text = f"values of {left.total():,} tensors are not looked at: {shown}{more}"
+    text = f"values of some tensors are not looked at: {shown}{more}"
     return _said(FINITE, Outcome.NOT_APPLICABLE, Severity.INFO, text)
 
 
