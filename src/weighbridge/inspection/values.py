@@ -33,8 +33,8 @@ CHECKS = {
     CONSTANT: "no matrix holds one value only where it was looked at",
 }
 
-PAGE_LIMIT = 4096
-"""Pages of one model that a sample reads: 16 MiB."""
+PAGE_LIMIT = 2048
+"""Pages of one model that a sample reads: 8 MiB."""
 TENSOR_PAGES = 64
 _PIECE_BYTES = 128 << 20
 _JOB_PLACES = 128
