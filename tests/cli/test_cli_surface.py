@@ -117,3 +117,11 @@ def test_readers_that_nothing_confines_are_said_to_be(
     assert any("no system call filter" in warning for warning in admitted.document["warnings"])
     monkeypatch.undo()
     assert "no system call filter" not in command("inspect", str(model)).err
+
+
+def test_values_are_looked_at_in_full_or_left_to_the_header(command: Command, model: Path) -> None:
+    full = command("inspect", str(model), "--full", "--all")
+    assert full.code == 0
+    assert "every byte of" in full.out
+    assert "no value of a tensor was looked at" in command("inspect", str(model), "--header-only", "--all").out
+    assert command("inspect", str(model), "--full", "--header-only").code == 2

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from weighbridge.admission.installation import Installation
 from weighbridge.admission.staging import QUIET, Watch
-from weighbridge.inspection.inspect import inspect_model
+from weighbridge.inspection.inspect import Values, inspect_model
 from weighbridge.inspection.judgements import PLUGIN_HUBS, broken_unit
 from weighbridge.jail.confinement import Confinement
 from weighbridge.registry.blobs import BlobStore
@@ -18,13 +18,15 @@ from weighbridge.registry.intake import InPlaceIntake, StagingIntake, WeighedMod
 from weighbridge.vocabulary import Dossier, Evidence, Finding, ModelRef, Outcome, Preview, Severity
 
 
-def examine(model: WeighedModel, *, house: Installation, watch: Watch = QUIET) -> Dossier:
+def examine(
+    model: WeighedModel, *, house: Installation, watch: Watch = QUIET, values: Values = Values.SAMPLED
+) -> Dossier:
     """Open every file of a weighed model in the jail and put what is known into a dossier.
 
     Raises:
         HostileInputError: a file is no longer the one that was weighed.
     """
-    seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
+    seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"), values=values)
     model.check_unchanged()
     _warn_of_isolation(seen.isolation, house)
     return Dossier(
@@ -62,21 +64,21 @@ def _left_out(model: WeighedModel) -> list[Finding]:
     ]
 
 
-def inspect(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Dossier:
-    """Weigh and examine a model: a local one where it lies, any other in a temporary folder.
+def inspect(ref: ModelRef, *, house: Installation, watch: Watch = QUIET, is_full: bool = False) -> Dossier:
+    """Weigh and examine a model: a local one where it lies, any other in a temporary folder; `is_full` looks at every value.
 
     Raises:
         HubError: the model could not be had.
         HostileInputError: the model was refused at the door, or changed while it was examined.
     """
     with _look(ref, house, digest=True, watch=watch) as model:
-        return examine(model, house=house, watch=watch)
+        return examine(model, house=house, watch=watch, values=Values.ALL if is_full else Values.SAMPLED)
 
 
 def preview(ref: ModelRef, *, house: Installation, watch: Watch = QUIET) -> Preview:
     """Examine the headers of a local model without hashing it."""
     with _look(ref, house, digest=False, watch=watch) as model:
-        seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"))
+        seen = inspect_model(model, jail=house.jail, on_file=partial(watch, "inspect"), values=Values.UNSEEN)
         model.check_unchanged()
     _warn_of_isolation(seen.isolation, house)
     return Preview(

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from weighbridge.errors import SigningError, UsageError
-from weighbridge.inspection.tasks import EQUIP, EXAMINE
+from weighbridge.inspection.tasks import EQUIP, EXAMINE, LOOK
 from weighbridge.jail.confinement import Jail
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Installation:
 
     def warm_jail(self) -> None:
         """Start the child that will examine, so that it gets ready while the model is found, fetched and hashed."""
-        self.jail.warm(EQUIP, EXAMINE)
+        self.jail.warm(EQUIP, EXAMINE, LOOK)
 
     @cached_property
     def hubs(self) -> Units[Hub]:

@@ -27,6 +27,7 @@ _LEVELS = [severity.value for severity in Severity if severity is not Severity.U
 @click.argument("references", metavar="REF...", nargs=-1, required=True)
 @click.option("--fail-on", type=click.Choice(_LEVELS), default="high", show_default=True, help="Severity that exits 1.")
 @click.option("--header-only", is_flag=True, help="Do not hash: a preview without a subject, never exit 0.")
+@click.option("--full", "is_full", is_flag=True, help="Look at every value of the tensors, not at a sample.")
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
 @report_options
 def command(
@@ -39,6 +40,8 @@ def command(
     counts: 1, then 3, then 0. With --for-loader the files are tested for what is published about that loader in that version:
     open to it is a failed check of the advisory's severity, and what cannot be told is unknown.
     """
+    if header_only and how["is_full"]:
+        raise UsageError("--full looks at values, which --header-only leaves alone")
     reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
     loaders = reporting.loaders()
     with session.installation() as house:
@@ -60,6 +63,7 @@ class _Look:
     entries: tuple[Suppression, ...]
     fail_on: str
     show_all: bool
+    is_full: bool
 
     def at(self, reference: str, *, header_only: bool, is_one: bool) -> Exit:
         """Examine one REF and say what was found. An error stops one REF of several, and the others are examined."""
@@ -77,7 +81,7 @@ class _Look:
         from weighbridge.admission.examination import inspect
 
         with self._progress() as progress:
-            dossier = inspect(self._parsed(reference), house=self.house, watch=progress)
+            dossier = inspect(self._parsed(reference), house=self.house, watch=progress, is_full=self.is_full)
         moment = self.house.clock()
         dossier, assessments = self._asked(dossier)
         counted = self.reporting.count(dossier, self.entries, moment)

@@ -62,6 +62,7 @@ class _Reader:
         self.metadata = Metadata()
         self.tensors: list[Tensor] = []
         self.extents: list[tuple[int, int, str]] = []
+        self.offsets: list[int] = []
         self.names: set[str] = set()
         self.parameter_count = 0
         self.claimed_bytes = 0
@@ -131,6 +132,7 @@ class _Reader:
         if offset % self.alignment:
             message = f"tensor {clip(name)!r} starts at {offset:,}, which is not aligned to {self.alignment}"
             self.defects.add("gguf.offset", message, f"byte {start}", excerpt=raw)
+        self.offsets.append(offset)
         if size is None:
             self.is_whole = False
         else:
@@ -212,6 +214,13 @@ class _Reader:
                 self.defects.add("gguf.hole", message, f"byte {padded}", grade=ODD)
         return list(layout.spans)
 
+    def starts(self) -> tuple[int, ...]:
+        """Where each tensor starts; nothing where the header is not whole or its numbers are big-endian."""
+        if not self.is_complete or self.cursor is None or self.cursor.order == ">":
+            return ()
+        first = -(-self.header_end // self.alignment) * self.alignment
+        return tuple(first + offset for offset in self.offsets)
+
     def judge(self) -> Reading:
         """Conclude from what was read."""
         end = self.header_end or (self.cursor.position if self.cursor else min(8, self.source.size_bytes))
@@ -243,6 +252,7 @@ class _Reader:
                 weights_bytes=weights_bytes,
                 cache_bytes_per_token=self.metadata.cache_bytes_per_token(),
             ),
+            starts=self.starts(),
         )
 
 

@@ -92,6 +92,7 @@ def read(source: Source) -> Reading:
         spans=complete((head, data), source),
         findings=(structure, *defects.findings(), numbers),
         header=header if is_countable else None,
+        starts=(start,) if is_countable else (),
     )
 
 

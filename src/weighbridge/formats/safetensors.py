@@ -274,6 +274,7 @@ class _Header:
                 metadata=tuple(self.metadata),
                 weights_bytes=weights_bytes,
             ),
+            starts=tuple(start for start, _, _ in self.extents),
         )
 
 

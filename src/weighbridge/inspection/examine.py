@@ -13,7 +13,7 @@ from typing import Any
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.containers import containers_in
 from weighbridge.formats.reading.contract import Format, Match, Reading, whole
-from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.formats.reading.spans import account
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, require_countable
@@ -99,6 +99,7 @@ def examine_source(source: Source, formats: Mapping[str, Format]) -> Examined:
         account=account(spans),
         findings=(*seen.inner.findings, *judgements.cut_headers(seen.inner.headers, TENSOR_LIMIT)),
         headers=tuple(replace(header, tensors=header.tensors[:TENSOR_LIMIT]) for header in seen.inner.headers),
+        starts=tuple(starts[:TENSOR_LIMIT] for starts in seen.inner.starts),
         unread=tuple(
             Unread(path=source.path, size_bytes=span.end - span.start, reason=clip(span.note) or "not examined")
             for span in spans
@@ -129,6 +130,7 @@ def _look(source: Source, formats: Mapping[str, Format], room: Room) -> _Seen:
         findings += [*reading.findings, *complaint]
     findings += _on_load(source, choice.formats, results)
     headers = [reading.header for reading, _ in results if reading.header]
+    starts = [_starts(reading, source) for reading, _ in results if reading.header]
     spans = results[0][0].spans if results else whole(SpanKind.UNREAD, source, "no format could be tried")
     for number, (reading, _) in enumerate(results):
         if not reading.parts:
@@ -137,10 +139,22 @@ def _look(source: Source, formats: Mapping[str, Format], room: Room) -> _Seen:
         spans = inside.spans if number == 0 else spans
         findings += inside.findings
         headers += inside.headers
+        starts += inside.starts
     findings.append(judgements.accounted(source, spans))
     return _Seen(
         readers=tuple(unit.name for unit in choice.formats) or (FALLBACK,),
-        inner=Inner(spans=spans, findings=tuple(findings), headers=tuple(headers)),
+        inner=Inner(spans=spans, findings=tuple(findings), headers=tuple(headers), starts=tuple(starts)),
+    )
+
+
+def _starts(reading: Reading, source: Source) -> tuple[int, ...]:
+    """Where the tensors of a reading start in the file that is open; nothing where they lie in what was unfolded, or outside."""
+    tensors = reading.header.tensors if reading.header else ()
+    if isinstance(source, Inflated) or len(reading.starts) != len(tensors):
+        return ()
+    return tuple(
+        source.start + start if 0 <= start <= source.size_bytes - tensor.size_bytes else -1
+        for start, tensor in zip(reading.starts, tensors, strict=True)
     )
 
 

@@ -24,13 +24,17 @@ EXACT_LIMIT = (1 << 53) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """One file as its reader saw it. `readers` are the names of the formats that read it, the first one accounts for it."""
+    """One file as its reader saw it. `readers` are the names of the formats that read it, the first one accounts for it.
+
+    `starts` says for each header where its tensors start, as `Reading.starts` does.
+    """
 
     readers: tuple[str, ...]
     account: ByteAccount
     findings: tuple[Finding, ...]
     headers: tuple[Header, ...] = ()
     unread: tuple[Unread, ...] = ()
+    starts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,22 @@ def read_examined(data: bytes, *, path: str, size_bytes: int) -> Examined:
         raise MalformedArtifactError("nothing read it", subject=path)
     for header in said.headers:
         require_countable(header)
+    _require_inside(said, size_bytes)
     return replace(said, findings=tame(said.findings), unread=tuple(_tame_unread(unread) for unread in said.unread))
+
+
+def _require_inside(said: Examined, size_bytes: int) -> None:
+    """Every tensor whose place is told lies in the file.
+
+    Raises:
+        MalformedArtifactError: one does not, or places and headers do not belong together.
+    """
+    if said.starts and len(said.starts) != len(said.headers):
+        raise MalformedArtifactError("the places of tensors belong to no header")
+    for header, starts in zip(said.headers, said.starts, strict=False):
+        pairs = zip(header.tensors, starts, strict=False)
+        if any(start < -1 or (start >= 0 and start + tensor.size_bytes > size_bytes) for tensor, start in pairs):
+            raise MalformedArtifactError("a tensor lies outside the file", subject=clip(header.path))
 
 
 def require_countable(header: Header) -> None:

@@ -9,19 +9,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 
 from weighbridge.errors import JailError, MalformedArtifactError
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, read_examined, tame
 from weighbridge.inspection.inventory import take_inventory
-from weighbridge.inspection.tasks import EQUIP, EXAMINE
+from weighbridge.inspection.tasks import EQUIP, EXAMINE, LOOK
 from weighbridge.jail.confinement import Completed, Confinement, Jail, Job, Stopped, StopReason
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile, WeighedModel
 from weighbridge.vocabulary import Artifact, ByteAccount, Finding, Header, Tool, Unread, clip
 
-INSPECTION_VERSION = 2
+INSPECTION_VERSION = 3
 """Grows whenever inspection may answer differently for the same bytes and the same formats."""
 
 EMPTY = "empty"
@@ -38,6 +39,14 @@ _IN_WORDS = {
     StopReason.GARBLED: "its reader gave no answer that makes sense",
     StopReason.RAISED: "its reader broke",
 }
+
+
+class Values(Enum):
+    """How much of the numbers of tensors is looked at."""
+
+    UNSEEN = "unseen"
+    SAMPLED = "sampled"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,7 @@ class _Account:
 
     artifacts: list[Artifact] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
+    starts: list[tuple[int, ...]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
     readers: set[str] = field(default_factory=set)
@@ -85,6 +95,7 @@ class _Account:
     def add_examined(self, file: WeighedFile, said: Examined) -> None:
         self.add(file, said.readers[0], said.account)
         self.headers += said.headers
+        self.starts += said.starts or ((),) * len(said.headers)
         self.findings += said.findings
         self.unread += said.unread
         self.readers |= set(said.readers)
@@ -143,7 +154,12 @@ class _Tour:
 
 
 def inspect_model(
-    model: WeighedModel, *, jail: Jail, on_file: OnFile | None = None, budget: Budget | None = None
+    model: WeighedModel,
+    *,
+    jail: Jail,
+    on_file: OnFile | None = None,
+    budget: Budget | None = None,
+    values: Values = Values.SAMPLED,
 ) -> Inspection:
     """Examine every file of a weighed model in the jail. `on_file(path, number, total)` follows it.
 
@@ -157,17 +173,20 @@ def inspect_model(
     known = _Account()
     tour = _Tour(model.files, budget or Budget(), known, on_file)
     expected = required_versions()  # while a warmed child still starts
+    jail.warm(EQUIP, EXAMINE, LOOK)
     with jail.fresh():
         equipment = _equipment(jail)
         isolation = jail.isolation
         for answer in jail.call_many(EXAMINE, tour.jobs()):
             _take_in(tour.sent.popleft(), answer, known)
+        values_found = _look_at_values(known, model, jail, values)
     total = len(model.files)
     if tour.ended_because:
         known.findings.append(judgements.beyond_budget(total, known.seen, tour.ended_because))
     if known.examined == total:
         known.findings.append(judgements.all_examined(total))
     known.findings += tame(take_inventory(known.headers))
+    known.findings += tame(values_found)
     used = {f"format.{name}" for name in known.readers}
     return Inspection(
         artifacts=tuple(known.artifacts),
@@ -182,6 +201,17 @@ def inspect_model(
         ),
         isolation=isolation,
     )
+
+
+def _look_at_values(known: _Account, model: WeighedModel, jail: Jail, values: Values) -> list[Finding]:
+    if not any(header.tensors for header in known.headers):
+        return []
+    from weighbridge.inspection.values import Placed, look_at_values, not_looked
+
+    placed = [Placed(header=h, starts=s) for h, s in zip(known.headers, known.starts, strict=True)]
+    if values is Values.UNSEEN:
+        return not_looked(placed)
+    return look_at_values(placed, model.files, jail=jail, is_full=values is Values.ALL)
 
 
 def required_versions() -> tuple[Tool, ...]:

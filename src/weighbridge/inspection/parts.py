@@ -42,6 +42,7 @@ class Inner:
     spans: tuple[Span, ...]
     findings: tuple[Finding, ...]
     headers: tuple[Header, ...] = ()
+    starts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class Inside:
     spans: tuple[Span, ...]
     findings: list[Finding] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
+    starts: list[tuple[int, ...]] = field(default_factory=list)
 
 
 def examine_parts(outer: Source, reading: Reading, room: Room, examine: Callable[[Source, Room], Inner]) -> Inside:
@@ -96,6 +98,7 @@ def _examine_part(
         room.depth += 1
     inside.findings += inner.findings
     inside.headers += inner.headers
+    inside.starts += inner.starts
     return _spans_of(part, content, inner.spans)
 
 

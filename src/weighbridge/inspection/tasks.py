@@ -2,5 +2,7 @@
 
 EXAMINE = "weighbridge.inspection.examine:examine"
 """Reads one file."""
+LOOK = "weighbridge.inspection.samples:look"
+"""Looks at the numbers of tensors in one file."""
 EQUIP = "weighbridge.inspection.examine:equip"
 """Says what can be read."""

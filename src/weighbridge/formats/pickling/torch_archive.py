@@ -19,7 +19,7 @@ from weighbridge.formats.pickling.machine import OPCODE_LIMIT
 from weighbridge.formats.pickling.report import Report, conclude, structure
 from weighbridge.formats.pickling.streams import Rules, StreamReader, glance
 from weighbridge.formats.pickling.torch_script import CODE_LIMIT_BYTES, ScriptCode
-from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
+from weighbridge.formats.pickling.torch_streams import StorageIds, header_of, starts_of
 from weighbridge.formats.pickling.values import Value
 from weighbridge.formats.reading.contract import Reading, whole
 from weighbridge.formats.reading.source import Inflated, Source
@@ -94,6 +94,7 @@ class TorchArchive:
                 structure("torch_zip.structure", broken, artifact=self.source.path, said=said),
             ),
             header=header_of(self.source.path, "torch_zip", self.values, self.stores["data"], self.metadata),
+            starts=starts_of(self.values, self._places()),
         )
 
     def _prefix(self) -> str:
@@ -243,6 +244,18 @@ class TorchArchive:
             if self.room < 0 or not _unfolds(self.source, member):
                 raise MalformedArtifactError("is compressed and does not unfold to its size")
         self._claim(member, SpanKind.TENSOR, f"storage {clip(key, 40)}")
+
+    def _places(self) -> dict[str, int]:
+        """Where the storages lie, by key; none where the archive's records disagree or the numbers are big-endian."""
+        is_big = any(fact.name == "torch.byteorder" and fact.value == "big" for fact in self.metadata)
+        if is_big or self.archive.problems:
+            return {}
+        start = f"{self.prefix}data/"
+        return {
+            member.name.removeprefix(start): member.data_offset
+            for member in self.archive.members
+            if member.name.startswith(start) and member.method == STORED and member.data_offset >= 0
+        }
 
     def _check_storages(self) -> None:
         names = {member.name for member in self.archive.members}

@@ -76,6 +76,17 @@ def _named(value: Value) -> list[tuple[str, Value]]:
     return [(str(index), item) for index, item in enumerate(inner)]
 
 
+def starts_of(values: list[Value], places: dict[str, int]) -> tuple[int, ...]:
+    """Where each tensor of the header starts, by where the storages lie; -1 for those that skip elements or lie elsewhere."""
+    views = [view for value in values for _, view in tensors_of(value)]
+    return tuple(
+        places[view.storage.key] + view.offset * view.item_bytes
+        if view.is_dense and view.storage.key in places and elements_an_item(view.dtype) == 1
+        else -1
+        for view in views
+    )
+
+
 def header_of(path: str, form: str, values: list[Value], storages: StorageIds, metadata: list[Fact]) -> Header:
     """What a checkpoint says about the model: its tensors, counted by storage so that shared weights count once."""
     named = [pair for value in values for pair in tensors_of(value)]

@@ -29,13 +29,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A tensor over a storage. `offset` and `shape` in elements of `dtype`."""
+    """A tensor over a storage. `offset` and `shape` in elements of `dtype`; `is_dense` where they lie one after another."""
 
     storage: Storage
     dtype: str
     item_bytes: int
     offset: int
     shape: tuple[int, ...]
+    is_dense: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -87,4 +88,5 @@ def view_of(storage: Storage, offset: int, size: Value, stride: tuple[int, ...],
     last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
     if 0 not in shape and last >= room:
         return f"reaches element {last} of a storage of {room}"
-    return View(storage=storage, dtype=dtype, item_bytes=width, offset=offset, shape=tuple(shape))
+    is_dense = last - offset + 1 == prod(shape)
+    return View(storage=storage, dtype=dtype, item_bytes=width, offset=offset, shape=tuple(shape), is_dense=is_dense)

@@ -61,13 +61,15 @@ class Reading:
     `spans` cover the file exactly: sorted, without gap or overlap, from byte 0 to its end (`spans.complete` fills what a
     reader did not claim). `header` is None where the format says nothing about a model. `parts` are the files inside, in the
     order of their bytes and without overlap: inspection examines each with every format, and takes over where their bytes went
-    and whether loading them runs code.
+    and whether loading them runs code. `starts` says at which byte of the file each tensor of the header starts, -1 where its
+    numbers are not stored one after another in little-endian order; empty where that holds for all.
     """
 
     spans: tuple[Span, ...]
     findings: tuple[Finding, ...] = ()
     header: Header | None = None
     parts: tuple[Part, ...] = ()
+    starts: tuple[int, ...] = ()
 
 
 def _nothing() -> None:
