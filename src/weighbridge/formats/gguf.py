@@ -150,7 +150,7 @@ class _Reader:
             elements = 0 if max(shape) <= _INT64_MAX else elements
         if max(shape, default=0) > _INT64_MAX or elements > _INT64_MAX:
             message = f"the dimensions of tensor {clip(name)!r} overflow 64 bits"
-            self.refuse_overflow(message, locator, shape)
+            self.refuse_overflow(message, locator, str(shape))
             return None
         if block is None:
             message = f"tensor {clip(name)!r} has type {kind}, which is not known here"
