@@ -249,6 +249,19 @@ def load_keras(data: bytes, _path: str) -> str:
     return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
+def load_skops(data: bytes, path: str) -> str:
+    """zipfile opens every member, the schema is JSON without a key twice, and no node is of a module that runs programs."""
+    problem = load_zip(data, path)
+    if problem:
+        return problem
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if "schema.json" not in archive.namelist():
+            return ""
+        text = archive.read("schema.json").decode("utf-8", "replace")
+    found = re.search(r'"(?:os|posix|subprocess|runpy|operator)"|"(?:eval|exec)"|"(?:Method|OperatorFunc)Node"', text)
+    return _json_problem(text) or (f"it holds {found.group()}" if found else "")
+
+
 def load_xml(data: bytes, path: str) -> str:
     """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
@@ -264,6 +277,7 @@ LOADERS: dict[str, Oracle] = {
     "hdf5": load_hdf5,
     "keras": load_keras,
     "torch_export": load_zip,
+    "skops": load_skops,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
     "tf_checkpoint": load_index,
@@ -298,6 +312,7 @@ def loader_of(path: str) -> Oracle:
         ".npy": load_npy,
         ".h5": load_hdf5,
         ".keras": load_keras,
+        ".skops": load_skops,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

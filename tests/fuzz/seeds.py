@@ -31,6 +31,7 @@ from weighbridge.testing.graphs import (
 from weighbridge.testing.hdf5 import Group, external_link, hdf5_bytes, keras_h5, soft_link
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
+from weighbridge.testing.skops import mapping, node, plain, sequence, skops_bytes
 
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
@@ -40,6 +41,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_legacy": ("pytorch_model.bin",),
     "torch_export": ("model.pt2",),
     "keras": ("model.keras",),
+    "skops": ("model.skops",),
     "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
@@ -182,6 +184,12 @@ def _keras() -> list[bytes]:
     return [(GOLDEN / "functional.keras").read_bytes()]
 
 
+def _skops() -> list[bytes]:
+    call = node("ConstructorFromReduceNode", "os.system", content=sequence(plain("true")))
+    names = ("LogisticRegression", "DecisionTreeClassifier", "partial")
+    return [skops_bytes(mapping(a=call)), *((GOLDEN.parent / "skops" / f"{name}.skops").read_bytes() for name in names)]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
@@ -190,6 +198,7 @@ _MORE = {
     "torch_legacy": _torch_legacy,
     "hdf5": _hdf5,
     "keras": _keras,
+    "skops": _skops,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,

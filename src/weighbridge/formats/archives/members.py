@@ -54,9 +54,15 @@ class ZipReading:
         return opened
 
     def reading(
-        self, unit: str, findings: tuple[Finding, ...] = (), *, opaque: frozenset[str] = frozenset(), said: str = ""
+        self,
+        unit: str,
+        findings: tuple[Finding, ...] = (),
+        *,
+        opaque: frozenset[str] = frozenset(),
+        judged: frozenset[str] = frozenset(),
+        said: str = "",
     ) -> Reading:
-        """All members as parts but those that are `opaque` numbers, with one answer `UNIT.structure`."""
+        """All members as parts but those that are `opaque` numbers or `judged` by the caller, with one answer `UNIT.structure`."""
         members = sorted((m for m in self.archive.members if m.data_offset >= 0), key=lambda m: m.data_offset)
         spans = [*self.archive.spans]
         for m in members:
@@ -72,10 +78,10 @@ class ZipReading:
         parts = tuple(
             Part(start=m.data_offset, end=m.end, open=self.open(m))
             for m in members
-            if not m.name.endswith("/") and m.name not in opaque
+            if not m.name.endswith("/") and m.name not in opaque and m.name not in judged
         )
         found = (*findings, self.defects.structure(f"{unit}.structure", said), *self.defects.findings())
-        if not parts:
+        if not parts and not judged:
             found = (*found, _no_code(self.source, is_sound=not self.defects))
         return Reading(spans=covered, findings=found, parts=parts)
 
