@@ -107,9 +107,13 @@ def test_objects_in_an_array_are_a_pickle_to_judge() -> None:
 
 
 def test_reading_is_bounded() -> None:
-    wide = sequence(*(plain(n) for n in range(90_000)), kind="list")
-    found = examined(skops_bytes(wide)).findings
-    assert [f.outcome for f in found if f.check == "skops.schema"] == [Outcome.UNKNOWN]
+    wide = sequence(*(plain(n) for n in range(131_000)), kind="list")
+    deep = sequence(kind="list")
+    for _ in range(70):
+        deep = sequence(deep, kind="list")
+    for root in (wide, deep):
+        found = examined(skops_bytes(root)).findings
+        assert [f.outcome for f in found if f.check == "skops.schema"] == [Outcome.UNKNOWN]
 
 
 def test_the_source_is_only_read() -> None:

@@ -7,6 +7,8 @@ skops/io/_persist.py, _audit.py. `Card.get_model` hands a file that is no such a
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -15,14 +17,13 @@ from weighbridge.formats.archives.flavours import flavours_of
 from weighbridge.formats.archives.members import CHECKED_BYTES, ZipReading, over_limit, read_zip
 from weighbridge.formats.archives.zip import STORED, Member
 from weighbridge.formats.headers.defects import ODD, UNJUDGED, OverLimitError
-from weighbridge.formats.headers.strict_json import load, survey
 from weighbridge.formats.pickling.allowlist import base_allowlist
 from weighbridge.formats.pickling.danger import danger_list
 from weighbridge.formats.pickling.facts import Array
 from weighbridge.formats.pickling.judge import Judge
 from weighbridge.formats.pickling.report import CHECKS, Report, conclude
 from weighbridge.formats.pickling.skops_loaders import LOADERS
-from weighbridge.formats.pickling.skops_nodes import Stored, Tree
+from weighbridge.formats.pickling.skops_nodes import NODE_LIMIT, Stored, Tree
 from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.reading.contract import Format, Match, Reading, answer_on_load, part_path
 from weighbridge.formats.reading.source import Source
@@ -30,10 +31,12 @@ from weighbridge.vocabulary import Fact, Finding, Header, Outcome, Severity, Ten
 
 _SCHEMA = "schema.json"
 _PROTO = b"\x80"
-_SCHEMA_LIMIT_BYTES = 16 << 20
+_SCHEMA_LIMIT_BYTES = 40 << 20
 _PROTOCOL = 2
 """The newest protocol that is known here (skops 0.16)."""
 _ARRAY_LIMIT = 6_000
+_SHARED, _TEXTS_LIMIT = ("__class__", "__module__", "__loader__"), 1_000
+"""Keys whose texts are kept once for all nodes, and how many of them."""
 _UNFOLDED_LIMIT_BYTES = 96 << 20
 """Compressed arrays of one file that are unfolded to see their shapes, all together."""
 
@@ -75,6 +78,7 @@ class _Model:
         self._members = {member.name: member for member in archive.archive.members}
         self._stored: dict[str, Stored] = {}
         self._unfolded_bytes = 0
+        self._texts: dict[str, str] = {}
         self._report = Report(part_path(archive.source.path, _SCHEMA))
         self._judge = Judge(self._report, allowlist=base_allowlist(), danger=danger_list())
         self._is_walked = False
@@ -92,6 +96,8 @@ class _Model:
             self.plain |= {name: None for name in tree.texts if self._is_inert(self._members[name])}
         except OverLimitError as problem:
             defects.add("skops.schema", clip(problem.message), problem.locator, grade=UNJUDGED)
+        except RecursionError:
+            defects.add("skops.schema", "nodes nest deeper than is followed", grade=UNJUDGED)
         except MalformedArtifactError as problem:
             defects.add("skops.schema", f"{_SCHEMA} cannot be followed: {clip(problem.message)}", problem.locator)
         self._judge.finish()
@@ -102,20 +108,29 @@ class _Model:
         if content.size_bytes > _SCHEMA_LIMIT_BYTES:
             raise OverLimitError(f"a schema of {content.size_bytes:,} bytes is not judged", locator="byte 0")
         raw = content.read_at(0, content.size_bytes)
+        is_many = raw.count(b",") > 12 * NODE_LIMIT or raw.count(b"[") + raw.count(b"{") > 3 * NODE_LIMIT
+        if is_many or raw.count(b"__loader__") > NODE_LIMIT:
+            raise OverLimitError(f"more than {NODE_LIMIT:,} nodes are not judged", locator="byte 0")
         try:
-            raw.decode("utf-8")
-        except UnicodeDecodeError as problem:
-            raise MalformedArtifactError("it is not UTF-8", locator=f"byte {problem.start}") from problem
-        result = survey(raw)
-        if result.end != len(raw):
-            raise MalformedArtifactError("something stands behind the JSON", locator=f"byte {result.end}")
-        for duplicate in result.duplicates:
-            message = f"the key {clip(duplicate.key, 80)!r} stands twice, so loaders may build different objects"
-            self.archive.defects.add("skops.schema", message, f"byte {duplicate.offset}")
-        value = load(raw)
+            value = json.loads(raw.decode("utf-8"), object_pairs_hook=self._take_pairs)
+        except (ValueError, RecursionError) as problem:
+            raise MalformedArtifactError(f"it is no JSON: {str(problem)[:80]}", locator="byte 0") from problem
         if not isinstance(value, dict):
             raise MalformedArtifactError("it is no object", locator="byte 0")
         return raw, value
+
+    def _take_pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """One object, read as skops reads it: by Python's json, for which the last of two equal keys counts."""
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            message = f"the key {clip(twice, 80)!r} stands twice, so loaders may build different objects"
+            self.archive.defects.add("skops.schema", message, excerpt=clip(twice))
+        for key in _SHARED:
+            text = made.get(key)
+            if text.__class__ is str and len(self._texts) < _TEXTS_LIMIT:
+                made[key] = self._texts.setdefault(text, text)
+        return made
 
     def _take_protocol(self, schema: dict[str, Any]) -> int:
         protocol, version = schema.get("protocol"), schema.get("_skops_version")

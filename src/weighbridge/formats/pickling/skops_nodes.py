@@ -19,8 +19,10 @@ from weighbridge.formats.pickling.judge import Judge
 from weighbridge.formats.pickling.values import TOP, Global, Obj, Value
 from weighbridge.vocabulary import clip
 
-NODE_LIMIT = 80_000
-"""Nodes of one file that are followed; a forest of a thousand trees has about 60,000."""
+NODE_LIMIT = 130_000
+"""Nodes of one file that are followed; a forest of a thousand trees or a vocabulary of 60,000 words has about 120,000."""
+DEPTH_LIMIT = 64
+"""Nodes inside nodes that are followed; a search over a pipeline of ensembles has about 15."""
 NAME_LIMIT = 2_000
 _LOCATED = 64
 _KEYS = frozenset(
@@ -78,6 +80,7 @@ class Tree:
         self.used: set[str] = set()
         self.texts: set[str] = set()
         self.nodes = 0
+        self._depth = 0
         self._raw = raw
         self._loaders = loaders
         self._stored = stored
@@ -94,6 +97,8 @@ class Tree:
         if state.__class__ is not dict or not isinstance(state.get("__loader__"), str):
             raise BrokenNodeError("a node is no object with a loader")
         self.nodes += 1
+        if self._depth >= DEPTH_LIMIT:
+            raise OverLimitError(f"nodes nest deeper than {DEPTH_LIMIT}")
         if self.nodes > NODE_LIMIT or len(self.judge.report.globals) > NAME_LIMIT:
             raise OverLimitError("more nodes or names than are followed")
         loader, mark = state["__loader__"], state.get("__id__")
@@ -103,6 +108,20 @@ class Tree:
             return self._again(state, *self._memo[mark])
         if loader == "CachedNode":
             raise BrokenNodeError("a cached node refers to none before it")
+        read = self._loader_of(state, loader)
+        if read is None:
+            return TOP
+        if mark:
+            self._memo[mark] = (state, _OPEN)
+        self._depth += 1
+        made = read(self, state, self.locator(loader, state))
+        self._depth -= 1
+        if mark:
+            self._memo[mark] = (state, made)
+        return made
+
+    def _loader_of(self, state: State, loader: str) -> Loader | None:
+        """What reads a node; None, which is told, where nothing here does."""
         if strange := state.keys() - _KEYS:
             message = f"a node has the key {clip(min(strange), 80)!r}, which is not known here"
             self.defects.add("skops.schema", message, grade=UNJUDGED)
@@ -110,13 +129,7 @@ class Tree:
         if read is None:
             message = f"a node is made by {clip(loader, 80)!r}, which is not known here"
             self.defects.add("skops.schema", message, grade=UNJUDGED, excerpt=clip(loader))
-            return TOP
-        if mark:
-            self._memo[mark] = (state, _OPEN)
-        made = read(self, state, self.locator(loader, state))
-        if mark:
-            self._memo[mark] = (state, made)
-        return made
+        return read
 
     def _again(self, state: State, first: State, made: Value) -> Value:
         """The value of the first node of an id."""
