@@ -86,14 +86,14 @@ class ZipReading:
         return Reading(spans=covered, findings=found, parts=parts)
 
 
-def read_zip(source: Source, unit: str) -> ZipReading:
-    """Walk an archive; every disagreement of its records becomes a finding `UNIT.archive`.
+def read_zip(source: Source, unit: str, *, start: int = 0) -> ZipReading:
+    """Walk an archive, which begins at `start`; every disagreement of its records becomes a finding `UNIT.archive`.
 
     Raises:
         MalformedArtifactError: there is no usable directory.
         OverLimitError: more members than are read.
     """
-    archive = walk(source)
+    archive = walk(source, start=start)
     defects = Defects(source.path)
     for message, locator in archive.problems:
         defects.add(f"{unit}.archive", message, locator)

@@ -187,8 +187,8 @@ def _read_end64(source: Source, place: int, archive: Archive) -> tuple[int, int,
     return record, count, directory_size, offset
 
 
-def walk(source: Source) -> Archive:
-    """Read every record of an archive.
+def walk(source: Source, *, start: int = 0) -> Archive:
+    """Read every record of an archive, whose first member begins at `start`: behind what it was appended to.
 
     Raises:
         MalformedArtifactError: there is no usable central directory.
@@ -197,7 +197,7 @@ def walk(source: Source) -> Archive:
     directory = find_directory(source, archive)
     _read_directory(source, directory, archive)
     _check_names(archive)
-    position = 0
+    position = start
     for member in sorted(archive.members, key=lambda m: m.header_offset):
         position = _read_local(source, member, position, directory, archive)
     if position != directory.offset:
