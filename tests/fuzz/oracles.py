@@ -262,6 +262,21 @@ def load_skops(data: bytes, path: str) -> str:
     return _json_problem(text) or (f"it holds {found.group()}" if found else "")
 
 
+def load_tflite(data: bytes, _path: str) -> str:
+    """The root table is that of version 3 and lies in the file; no operator's name is of what reaches out."""
+    if data[4:8] != b"TFL3":
+        return "there is no identifier"
+    root = int.from_bytes(data[:4], "little")
+    try:
+        table = root - struct.unpack_from("<i", data, root)[0]
+        field = struct.unpack_from("<H", data, table + 4)[0]
+        version = struct.unpack_from("<I", data, root + field)[0]
+    except struct.error:
+        return "the root leaves the file"
+    found = re.search(rb"Flex(?:ReadFile|WriteFile|PyFunc)|PyFunc|ReadFile|/etc/", data)
+    return f"it holds {found.group()!r}" if found else "" if field and version == 3 else "the version is not 3"
+
+
 def load_xml(data: bytes, path: str) -> str:
     """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
@@ -278,6 +293,7 @@ LOADERS: dict[str, Oracle] = {
     "keras": load_keras,
     "torch_export": load_zip,
     "skops": load_skops,
+    "tflite": load_tflite,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
     "tf_checkpoint": load_index,
@@ -313,6 +329,7 @@ def loader_of(path: str) -> Oracle:
         ".h5": load_hdf5,
         ".keras": load_keras,
         ".skops": load_skops,
+        ".tflite": load_tflite,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

@@ -32,6 +32,10 @@ from weighbridge.testing.hdf5 import Group, external_link, hdf5_bytes, keras_h5,
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 from weighbridge.testing.skops import mapping, node, plain, sequence, skops_bytes
+from weighbridge.testing.tflite import code as tflite_code
+from weighbridge.testing.tflite import flatbuffer, flex_options
+from weighbridge.testing.tflite import model as tflite_model
+from weighbridge.testing.tflite import operator as tflite_operator
 
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
@@ -42,6 +46,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_export": ("model.pt2",),
     "keras": ("model.keras",),
     "skops": ("model.skops",),
+    "tflite": ("model.tflite",),
     "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
@@ -190,6 +195,13 @@ def _skops() -> list[bytes]:
     return [skops_bytes(mapping(a=call)), *((GOLDEN.parent / "skops" / f"{name}.skops").read_bytes() for name in names)]
 
 
+def _tflite() -> list[bytes]:
+    listed = ("cnn", "dense_int8", "matrix_inverse_flex")
+    node = b"\x12\x08ReadFile"
+    call = tflite_model([tflite_code(32, "FlexReadFile")], [tflite_operator(custom=flex_options("ReadFile", node))])
+    return [flatbuffer(call), *((GOLDEN.parent / "tflite" / f"{name}.tflite").read_bytes() for name in listed)]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
@@ -199,6 +211,7 @@ _MORE = {
     "hdf5": _hdf5,
     "keras": _keras,
     "skops": _skops,
+    "tflite": _tflite,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,

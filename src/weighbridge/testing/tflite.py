@@ -14,10 +14,10 @@ def number(value: int, width: int = 4) -> tuple[int, int]:
     return width, value
 
 
-def flatbuffer(root: Table, *, identifier: bytes = b"TFL3") -> bytes:
-    """The file around a table. Every object follows the one that refers to it."""
-    out = bytearray(4) + identifier
-    struct.pack_into("<I", out, 0, _table(out, root))
+def flatbuffer(root: Table, *, is_shared: bool = False) -> bytes:
+    """The file around a table. Every object follows the one that refers to it; `is_shared`: one table in a vector is written once."""
+    out = bytearray(4) + b"TFL3"
+    struct.pack_into("<I", out, 0, _table(out, root, is_shared=is_shared))
     return bytes(out)
 
 
@@ -26,7 +26,7 @@ def _align(out: bytearray) -> int:
     return len(out)
 
 
-def _table(out: bytearray, fields: Table) -> int:
+def _table(out: bytearray, fields: Table, *, is_shared: bool) -> int:
     slots = max(fields, default=-1) + 1
     vtable = _align(out)
     offsets, size = [0] * slots, 4
@@ -41,13 +41,13 @@ def _table(out: bytearray, fields: Table) -> int:
         if isinstance(value, tuple):
             out[at : at + value[0]] = (value[1] % (1 << 8 * value[0])).to_bytes(value[0], "little")
         else:
-            struct.pack_into("<I", out, at, _object(out, value) - at)
+            struct.pack_into("<I", out, at, _object(out, value, is_shared=is_shared) - at)
     return place
 
 
-def _object(out: bytearray, value: Any) -> int:
+def _object(out: bytearray, value: Any, *, is_shared: bool) -> int:
     if isinstance(value, dict):
-        return _table(out, value)
+        return _table(out, value, is_shared=is_shared)
     place = _align(out)
     if isinstance(value, str):
         out += struct.pack("<I", len(value.encode())) + value.encode() + b"\0"
@@ -57,8 +57,12 @@ def _object(out: bytearray, value: Any) -> int:
         out += struct.pack(f"<I{len(value)}i", len(value), *value)
     else:
         out += struct.pack("<I", len(value)) + bytes(4 * len(value))
+        written: dict[int, int] = {}
         for n, item in enumerate(value):
-            struct.pack_into("<I", out, place + 4 + 4 * n, _object(out, item) - place - 4 - 4 * n)
+            at = place + 4 + 4 * n
+            if not is_shared or id(item) not in written:
+                written[id(item)] = _object(out, item, is_shared=is_shared)
+            struct.pack_into("<I", out, at, written[id(item)] - at)
     return place
 
 

@@ -18,10 +18,10 @@ from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitErro
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import clip
 
-OBJECT_LIMIT = 60_000
-"""Tables, texts and vectors of one file that are followed."""
+OBJECT_LIMIT = 100_000
+"""Tables, texts and vectors of one file that are followed, and places of tables in vectors."""
 _PAGE_BYTES, _PAGE_LIMIT = 1 << 12, 1 << 12
-_NUMBERS_LIMIT = 1 << 16
+_NUMBERS_LIMIT, _ALL_NUMBERS_LIMIT = 1 << 16, 1 << 21
 _TEXT_LIMIT_BYTES = 1 << 12
 _VTABLE_LIMIT_BYTES = 1 << 10
 
@@ -92,6 +92,7 @@ class Flatbuffer:
         self._prefix = prefix
         self._pages: dict[int, bytes] = {}
         self._objects = 0
+        self._numbers_left = _ALL_NUMBERS_LIMIT
         self._nodes: dict[tuple[str, int], Node] = {}
         self._layouts: dict[
             tuple[int, str], tuple[int, tuple[tuple[int, _Slot], ...], tuple[tuple[int, int], ...]]
@@ -139,8 +140,11 @@ class Flatbuffer:
         """
         if vector is None:
             return ()
-        if vector.count > _NUMBERS_LIMIT:
-            raise OverLimitError(f"a vector of {vector.count:,} numbers", locator=f"byte {vector.start}")
+        self._numbers_left -= vector.count
+        if vector.count > _NUMBERS_LIMIT or self._numbers_left < 0:
+            raise OverLimitError(
+                f"more numbers than are read, or {vector.count:,} at once", locator=f"byte {vector.start}"
+            )
         return struct.unpack(f"<{vector.count}{code}", self.read(vector.start, vector.count * vector.width))
 
     def text(self, vector: Vector | None) -> str:
@@ -161,8 +165,8 @@ class Flatbuffer:
         if self.claims.setdefault(start, end) != end or self._kinds.setdefault(start, kind) != kind:
             raise MalformedArtifactError(f"a {kind} lies over another object", locator=f"byte {start}")
 
-    def _count(self, place: int) -> None:
-        self._objects += 1
+    def _count(self, place: int, more: int = 1) -> None:
+        self._objects += more
         if self._objects > OBJECT_LIMIT:
             raise OverLimitError(f"more than {OBJECT_LIMIT:,} objects are not followed", locator=f"byte {place}")
 
@@ -235,8 +239,7 @@ class Flatbuffer:
             case "vector":
                 return self._vector(target, slot.width, f"vector of {slot.width}")
         vector = self._vector(target, 4, "vector of places")
-        if vector.count > OBJECT_LIMIT:
-            raise OverLimitError(f"a vector of {vector.count:,} tables", locator=f"byte {target}")
+        self._count(target, vector.count)
         return [self._item(slot, vector.start + 4 * n) for n in range(vector.count)]
 
     def _item(self, slot: _Slot, place: int) -> Any:

@@ -10,7 +10,7 @@ from weighbridge.formats.graphs.flex import node_of
 from weighbridge.formats.graphs.messages import Messages, schema
 from weighbridge.formats.graphs.operators import Deed, tensorflow_operators
 from weighbridge.formats.graphs.places import leaves_folder
-from weighbridge.formats.headers.defects import UNJUDGED, Defects
+from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.protobuf import Wire
 from weighbridge.vocabulary import Outcome, Severity, Tensor, clip
 
@@ -18,6 +18,8 @@ _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _CUSTOM = 32
 _FLEX = "Flex"
 _LISTED = 20_000
+_WORK_LIMIT = 100_000
+"""Operators and tensors of all subgraphs together, those that share their tables counted each."""
 _SUBGRAPH_FIELDS = ("subgraph", "subgraph_index", "subgraph_indices")
 _ABSENT = -1
 _PRINTER, _STREAMS = "PrintV2", ("", "stderr", "stdout")
@@ -34,6 +36,7 @@ class TfliteModel:
         self.seen: set[str] = set()
         self.facts: list[tuple[str, str]] = []
         self.subgraphs = 0
+        self._work_left = _WORK_LIMIT
         self.operators = 0
         rest = flat_schema("tflite").rest
         self._names: list[str] = rest["operators"]["names"]
@@ -137,6 +140,9 @@ class TfliteModel:
 
     def _take_graph(self, graph: Node, number: int) -> None:
         tensors = graph.get("tensors", [])
+        self._work_left -= len(tensors) + len(graph.get("operators", ()))
+        if self._work_left < 0:
+            raise OverLimitError("more operators and tensors than are followed", locator=f"byte {graph['@']}")
         for tensor in tensors:
             self._take_tensor(tensor)
         for field in ("inputs", "outputs"):
