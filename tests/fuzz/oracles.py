@@ -277,6 +277,60 @@ def load_tflite(data: bytes, _path: str) -> str:
     return f"it holds {found.group()!r}" if found else "" if field and version == 3 else "the version is not 3"
 
 
+def load_flax(data: bytes, path: str) -> str:
+    """One value of MessagePack from the first byte to the last, whose maps have text for keys and no key twice."""
+    try:
+        end = _unpack(data, 0, 0)
+    except (IndexError, ValueError, struct.error) as problem:
+        return f"it is no MessagePack: {problem}" if path.endswith(".msgpack") else load_text(data, path)
+    return "" if end == len(data) else f"bytes stand behind the value, from {end} on"
+
+
+def _unpack(data: bytes, at: int, depth: int) -> int:
+    """Where the value at a place ends."""
+    first = data[at]
+    widths = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, **{n: 1 << (n & 3) for n in range(0xCC, 0xD4)}}
+    if first < 0x80 or first >= 0xE0:
+        return at + 1
+    if first in widths:
+        end = at + 1 + widths[first]
+    elif 0xA0 <= first < 0xC0:
+        end = at + 1 + (first & 31)
+        data[at + 1 : end].decode()
+    elif first in (0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xD9, 0xDA, 0xDB):
+        width = 1 << (first - (0xC4 if first < 0xC7 else 0xC7 if first < 0xD0 else 0xD9))
+        start = at + 1 + width + (0xC7 <= first <= 0xC9)
+        end = start + int.from_bytes(data[at + 1 : at + 1 + width], "big")
+        if first >= 0xD9:
+            data[start:end].decode()
+    elif 0xD4 <= first <= 0xD8:
+        end = at + 2 + (1 << (first - 0xD4))
+    else:
+        return _unpack_items(data, at, depth)
+    if end > len(data):
+        raise ValueError(f"the value at {at} leaves the file")
+    return end
+
+
+def _unpack_items(data: bytes, at: int, depth: int) -> int:
+    first = data[at]
+    if first == 0xC1 or depth > 200:
+        raise ValueError(f"no value at {at}")
+    width = 0 if first < 0xA0 else 2 if first in (0xDC, 0xDE) else 4
+    count = first & 15 if first < 0xA0 else int.from_bytes(data[at + 1 : at + 1 + width], "big")
+    is_map, at, keys = first < 0x90 or first >= 0xDE, at + 1 + width, set()
+    for _ in range(count):
+        if is_map:
+            end = _unpack(data, at, depth + 1)
+            body = data[at:end]
+            if body in keys or data[at] not in {*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB}:
+                raise ValueError(f"the key at {at} stands twice or is no text")
+            keys.add(body)
+            at = end
+        at = _unpack(data, at, depth + 1)
+    return at
+
+
 def load_xml(data: bytes, path: str) -> str:
     """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
@@ -294,6 +348,7 @@ LOADERS: dict[str, Oracle] = {
     "torch_export": load_zip,
     "skops": load_skops,
     "tflite": load_tflite,
+    "flax": load_flax,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
     "tf_checkpoint": load_index,
@@ -330,6 +385,7 @@ def loader_of(path: str) -> Oracle:
         ".keras": load_keras,
         ".skops": load_skops,
         ".tflite": load_tflite,
+        ".msgpack": load_flax,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

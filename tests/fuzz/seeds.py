@@ -47,6 +47,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "keras": ("model.keras",),
     "skops": ("model.skops",),
     "tflite": ("model.tflite",),
+    "flax": ("flax_model.msgpack",),
     "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
@@ -202,6 +203,13 @@ def _tflite() -> list[bytes]:
     return [flatbuffer(call), *((GOLDEN.parent / "tflite" / f"{name}.tflite").read_bytes() for name in listed)]
 
 
+def _flax() -> list[bytes]:
+    return [
+        b"\x82\xa1a\x01\xa1a\x02",
+        *((GOLDEN.parent / "flax" / f"{name}.msgpack").read_bytes() for name in ("bf16", "types")),
+    ]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
@@ -212,6 +220,7 @@ _MORE = {
     "keras": _keras,
     "skops": _skops,
     "tflite": _tflite,
+    "flax": _flax,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,

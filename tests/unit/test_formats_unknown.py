@@ -75,7 +75,6 @@ NAMED = {
         b"program(1.0)\n[buildInfo = dict<tensor<string, []>>()]\n{\n}\n",
         "Core ML program in text",
     ),
-    "flax_model.msgpack": (b"\x81\xa1w\x93\x01\x02\xff", "Flax"),
     "net.pdmodel": (_field(1, b"\x08\x00\x10\xff"), "PaddlePaddle program"),
     "__model__": (_field(1, b"\x08\x00\x10\xff"), "PaddlePaddle program"),
     "net.pdiparams": (bytes(16) + b"\x04\0\0\0\x08\x05\x10\x03", "PaddlePaddle parameters"),
