@@ -331,6 +331,19 @@ def _unpack_items(data: bytes, at: int, depth: int) -> int:
     return at
 
 
+def load_sevenzip(data: bytes, _path: str) -> str:
+    """The start and the header have the checksums that they say, and the header is the last thing in the file."""
+    if data[:6] != b"7z\xbc\xaf\x27\x1c" or len(data) < 32:
+        return "there is no signature"
+    crc, offset, size, header_crc = struct.unpack("<IQQI", data[8:32])
+    if zlib.crc32(data[12:32]) != crc:
+        return "the checksum of the start is wrong"
+    header = data[32 + offset : 32 + offset + size]
+    if len(header) != size or zlib.crc32(header) != (header_crc if size else 0):
+        return "the checksum of the header is wrong"
+    return "bytes stand behind the header" if data[32 + offset + size :].strip(b"\0") else ""
+
+
 def load_xml(data: bytes, path: str) -> str:
     """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
@@ -349,6 +362,7 @@ LOADERS: dict[str, Oracle] = {
     "skops": load_skops,
     "tflite": load_tflite,
     "flax": load_flax,
+    "sevenzip": load_sevenzip,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
     "tf_checkpoint": load_index,
@@ -386,6 +400,7 @@ def loader_of(path: str) -> Oracle:
         ".skops": load_skops,
         ".tflite": load_tflite,
         ".msgpack": load_flax,
+        ".7z": load_sevenzip,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

@@ -48,6 +48,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "skops": ("model.skops",),
     "tflite": ("model.tflite",),
     "flax": ("flax_model.msgpack",),
+    "sevenzip": ("model.7z",),
     "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
@@ -210,6 +211,11 @@ def _flax() -> list[bytes]:
     ]
 
 
+def _sevenzip() -> list[bytes]:
+    names = ("lzma", "lzma2", "deflate", "plainheader", "tree", "aes")
+    return [(GOLDEN.parent / "sevenzip" / f"{name}.7z").read_bytes() for name in names]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
@@ -221,6 +227,7 @@ _MORE = {
     "skops": _skops,
     "tflite": _tflite,
     "flax": _flax,
+    "sevenzip": _sevenzip,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,
