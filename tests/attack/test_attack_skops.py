@@ -243,6 +243,15 @@ def test_two_schemas() -> None:
     assert any(f.outcome is Outcome.FAIL and f.severity.rank >= Severity.HIGH.rank for f in found)
 
 
+def test_a_search_tree_over_points_of_no_dimension() -> None:
+    counts = (plain(n) for n in (40, 1, 1, 0, 0, 0, 0))
+    arrays = (array("k.npy") for _ in range(4))
+    state = sequence(*arrays, *counts, plain(None))
+    root = node("ObjectNode", "sklearn.neighbors._kd_tree.KDTree", content=state)
+    found = findings(skops_bytes(root, KEY))
+    assert any(f.check == "pickle.out-of-bounds" and f.outcome is Outcome.FAIL for f in found)
+
+
 def test_a_bomb_is_put_aside_in_time() -> None:
     zeros = Entry(name="1.npy", data=npy((500_000,)), method=8)
     many = [Entry(name=f"{n}.npy", data=zeros.data, method=8) for n in range(40)]

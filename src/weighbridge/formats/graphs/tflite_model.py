@@ -17,7 +17,7 @@ from weighbridge.vocabulary import Outcome, Severity, Tensor, clip
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _CUSTOM = 32
 _FLEX = "Flex"
-_LISTED = 20_000
+_LISTED, _FACTS = 20_000, 32
 _WORK_LIMIT = 100_000
 """Operators and tensors of all subgraphs together, those that share their tables counted each."""
 _SUBGRAPH_FIELDS = ("subgraph", "subgraph_index", "subgraph_indices")
@@ -64,8 +64,9 @@ class TfliteModel:
             self._take_buffer(buffer)
         for group in model.get("external_buffer_groups", ()):
             self._take_external(group)
-        for metadata in model.get("metadata", ()):
-            self.facts.append(("metadata", self.flat.text(metadata.get("name"))))
+        for number, metadata in enumerate(model.get("metadata", ())):
+            if number < _FACTS:
+                self.facts.append((f"metadata.{number}", self.flat.text(metadata.get("name"))))
             self._check_index("buffer", metadata.get("buffer", 0), len(self._buffer_bytes), metadata)
         self._codes = [self._name(code) for code in model.get("operator_codes", ())]
         graphs = model.get("subgraphs", [])
