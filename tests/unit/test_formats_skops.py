@@ -88,8 +88,9 @@ def test_a_newer_protocol_and_an_unknown_loader_are_not_judged() -> None:
 def test_an_archive_that_only_sounds_like_one_is_an_archive() -> None:
     from weighbridge.testing.pickles import Entry, write_zip
 
-    said = examined(write_zip([Entry(name="data/schema.json", data=b"{}")]), "data.zip")
-    assert all(f.outcome in (Outcome.PASS, Outcome.NOT_APPLICABLE) for f in said.findings)
+    for name in ("data/schema.json", "schema.json"):
+        said = examined(write_zip([Entry(name=name, data=b'{"columns": 3}')]), "data.zip")
+        assert all(f.outcome in (Outcome.PASS, Outcome.NOT_APPLICABLE) for f in said.findings)
 
 
 def test_a_member_that_the_schema_does_not_name_is_told() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from math import prod
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -25,7 +26,7 @@ from weighbridge.formats.pickling.report import CHECKS, Report, conclude
 from weighbridge.formats.pickling.skops_loaders import LOADERS
 from weighbridge.formats.pickling.skops_nodes import NODE_LIMIT, Stored, Tree
 from weighbridge.formats.pickling.tables import read_tables
-from weighbridge.formats.reading.contract import Format, Match, Reading, answer_on_load, part_path
+from weighbridge.formats.reading.contract import Format, Match, Reading, answer_on_load, own_name, part_path
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import Fact, Finding, Header, Outcome, Severity, Tensor, clip
 
@@ -58,6 +59,8 @@ def read(source: Source) -> Reading:
     model = _Model(archive)
     if listed.count(_SCHEMA) == 1:
         model.judge_schema()
+        if model.is_foreign:
+            return archive.reading("skops")
     else:
         archive.defects.add("skops.schema", f"there are {listed.count(_SCHEMA)} members {_SCHEMA}, not one")
     findings = model.conclude()
@@ -67,11 +70,15 @@ def read(source: Source) -> Reading:
 
 
 class _Model:
-    """One archive while it is judged. `plain` are the members that are arrays of numbers, or bytes that are only held."""
+    """One archive while it is judged; `is_foreign` where its schema describes something else than an object.
+
+    `plain` are the members that are arrays of numbers, or bytes that are only held.
+    """
 
     def __init__(self, archive: ZipReading) -> None:
         self.archive = archive
         self.nodes = 0
+        self.is_foreign = False
         self.plain: dict[str, Tensor | None] = {}
         self._version = ""
         self._root = ""
@@ -88,6 +95,9 @@ class _Model:
         defects = self.archive.defects
         try:
             raw, schema = self._parse()
+            if "__loader__" not in schema and not own_name(self.archive.source.path).endswith(".skops"):
+                self.is_foreign = True
+                return
             protocol = self._take_protocol(schema)
             tree = Tree(self._judge, defects, raw, protocol=protocol, loaders=LOADERS, stored=self._find)
             tree.value(schema)
@@ -210,6 +220,7 @@ class _Model:
             format="skops",
             architecture=self._root,
             metadata=(*facts, Fact(name="skops.nodes", value=str(self.nodes))),
+            parameter_count=min(sum(prod(tensor.shape) for tensor in tensors), 1 << 52),
             tensors=tensors,
             dtypes=tuple(sorted({tensor.dtype for tensor in tensors})),
             weights_bytes=min(sum(tensor.size_bytes for tensor in tensors), 1 << 52),

@@ -8,6 +8,7 @@ at TensorFlow 2.21, tensorflow/lite/core/model_builder.cc and tools/verifier_int
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.containers import containers_in
@@ -133,6 +134,7 @@ def _judge(model: TfliteModel, spans: tuple[Span, ...], parts: tuple[Part, ...],
         path=source.path,
         format="tflite",
         metadata=tuple(Fact(name=clip(name), value=clip(value)) for name, value in model.facts),
+        parameter_count=min(sum(prod(tensor.shape) for tensor in model.tensors), 1 << 52),
         tensors=tuple(model.tensors),
         dtypes=tuple(sorted({tensor.dtype for tensor in model.tensors})),
         weights_bytes=min(sum(end - start for start, end in model.tensor_bytes.items()), 1 << 52),

@@ -56,7 +56,7 @@ def skops_bytes(root: Node | bytes, members: Mapping[str, bytes] | None = None, 
     """The archive around a tree."""
     text = root
     if not isinstance(text, bytes):
-        text = json.dumps({**text, "protocol": protocol, "_skops_version": "0.16.0"}, indent=2).encode()
+        text = json.dumps({**text, "protocol": protocol, "_skops_version": "0.16.0"}).encode()
     entries = [Entry(name=name, data=data) for name, data in (members or {}).items()]
     return write_zip([*entries, Entry(name="schema.json", data=text)])
 
