@@ -18,7 +18,7 @@ from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitErro
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import clip
 
-OBJECT_LIMIT = 100_000
+OBJECT_LIMIT = 80_000
 """Tables, texts and vectors of one file that are followed, and places of tables in vectors."""
 _PAGE_BYTES, _PAGE_LIMIT = 1 << 12, 1 << 12
 _NUMBERS_LIMIT, _ALL_NUMBERS_LIMIT = 1 << 16, 1 << 21
@@ -130,6 +130,9 @@ class Flatbuffer:
 
     def number(self, start: int, width: int) -> int:
         """An unsigned number."""
+        held, offset = self._pages.get(start >> 12), start & (_PAGE_BYTES - 1)
+        if held is not None and offset + width <= len(held):
+            return int.from_bytes(held[offset : offset + width], "little")
         return int.from_bytes(self.read(start, width), "little")
 
     def numbers(self, vector: Vector | None, code: str = "i") -> tuple[int, ...]:
