@@ -58,6 +58,14 @@ def test_an_operator_under_another_name() -> None:
     assert "tflite.operator" in failed(flex("AddV2", "Sub"))
 
 
+@pytest.mark.parametrize(("old", "new"), [(0xC8, 32), (32, 0), (0, 32), (0, 0), (200, 200), (32, 7)])
+def test_an_operator_of_two_numbers_is_not_taken_for_the_harmless_one(old: int, new: int) -> None:
+    """The old number is a signed byte: 200 is below zero to a runtime, which then takes the other."""
+    said = {0: number(old, 1), 1: "FlexReadFile", 3: number(new)}
+    options = flex_options("ReadFile", b"\x12\x08ReadFile")
+    assert "code.on-load" in failed(flatbuffer(model([said], [operator(custom=options)])))
+
+
 def printer(stream: str) -> bytes:
     value = b"\x12" + bytes((len(stream),)) + stream.encode()
     entry = b"\x0a\x0doutput_stream\x12" + bytes((len(value),)) + value

@@ -15,7 +15,7 @@ from weighbridge.formats.headers.protobuf import Wire
 from weighbridge.vocabulary import Outcome, Severity, Tensor, clip
 
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
-_CUSTOM = 32
+_CUSTOM, _PLACEHOLDER = 32, 127
 _FLEX = "Flex"
 _LISTED, _FACTS = 20_000, 32
 _WORK_LIMIT = 100_000
@@ -110,12 +110,20 @@ class TfliteModel:
 
     def _name(self, code: Node) -> str:
         """The name of an operator, judged; a custom one by the text that a runtime looks it up by."""
-        number = max(code.get("deprecated_builtin_code", 0), code.get("builtin_code", 0))
         place = f"byte {code['@']}"
+        old, new = _signed(code.get("deprecated_builtin_code", 0), 8), _signed(code.get("builtin_code", 0), 32)
+        number = max(old, new)
+        if new and old != min(new, _PLACEHOLDER):
+            message = f"an operator is {old} to old runtimes and {new} to those since 2.4"
+            self.defects.add("tflite.index", message, place)
+        custom = self.flat.text(code.get("custom_code"))
+        if custom or number == _CUSTOM:  # whatever its number says, the name must be one that may be run
+            self._judge_custom(custom, place)
         if number == _CUSTOM:
-            name = self.flat.text(code.get("custom_code"))
-            self._judge_custom(name, place)
-            return name
+            return custom
+        if number < 0:
+            self.defects.add("tflite.index", f"an operator has the number {number}", place)
+            return f"number {number}"
         name = self._names[number] if number < len(self._names) else f"number {number}"
         if number >= len(self._names) or name in self._foreign or name == "-":
             message = f"operator {name} is not known here, or calls something by a name; it needs a policy line"
@@ -233,3 +241,8 @@ class TfliteModel:
         if left:
             message = f"subgraph {min(left)} runs itself, which never ends"
             self.defects.add("tflite.index", message, references=("CVE-2021-29591",))
+
+
+def _signed(value: int, bits: int) -> int:
+    """An unsigned number of so many bits as the signed one that it stands for."""
+    return value - (1 << bits) if value >> bits - 1 else value
