@@ -89,7 +89,8 @@ def loop(condition: int, body: int) -> dict[int, object]:
 
 
 def test_cve_2021_29591_a_subgraph_that_runs_itself() -> None:
-    for graphs in ([subgraph([loop(0, 0)])], [subgraph([loop(1, 1)]), subgraph([loop(0, 0)])]):
+    silent = operator(options={3: number(WHILE_OPTIONS, 1), 4: {}})  # what is left out is subgraph 0
+    for graphs in ([subgraph([silent])], [subgraph([loop(0, 0)])], [subgraph([loop(1, 1)]), subgraph([loop(0, 0)])]):
         assert "tflite.index" in failed(flatbuffer(model([code(WHILE)], graphs=graphs)))
 
 

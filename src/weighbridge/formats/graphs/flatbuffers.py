@@ -26,7 +26,7 @@ _TEXT_LIMIT_BYTES = 1 << 12
 _VTABLE_LIMIT_BYTES = 1 << 10
 
 Node = dict[str, Any]
-"""A table: its fields by name. Numbers are unsigned, texts and vectors are a Vector, tables are nodes, `@` is where it lies."""
+"""A table: its fields by name. Numbers are unsigned, texts and vectors are a Vector, tables are nodes, `@` is where it lies, `@table` what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,13 @@ class Flatbuffer:
         self._layouts: dict[
             tuple[int, str], tuple[int, tuple[tuple[int, _Slot], ...], tuple[tuple[int, int], ...]]
         ] = {}
+
+    def numbers_of(self, node: Node, endings: tuple[str, ...]) -> dict[str, Any]:
+        """The numbers, and vectors of them, of the fields with such names; a number that is left out is zero."""
+        slots = (slot for slot in self._schema.tables[node["@table"]] if slot.name.endswith(endings))
+        return {
+            s.name: node.get(s.name, 0 if s.kind == "scalar" else None) for s in slots if s.kind in ("scalar", "vector")
+        }
 
     def root(self, name: str) -> Node:
         """The outermost table.
@@ -183,7 +190,7 @@ class Flatbuffer:
         fields, extents = self._layout(place - distance, name, place)
         for first, last in extents:
             self.claim(place + first, place + last, f"table {name}")
-        node: Node = {"@": place}
+        node: Node = {"@": place, "@table": name}
         self._nodes[name, place] = node
         for offset, slot in fields:
             node[slot.name] = self._value(slot, place + offset, node)

@@ -191,10 +191,9 @@ class TfliteModel:
         """The subgraphs that an operator runs."""
         found: set[int] = set()
         for options in (operator.get("builtin_options"), operator.get("builtin_options2")):
-            for field, value in (options or {}).items():
-                if not field.endswith(_SUBGRAPH_FIELDS):
-                    continue
-                numbers = self.flat.numbers(value) if isinstance(value, Vector) else (value,)
+            values = self.flat.numbers_of(options, _SUBGRAPH_FIELDS).values() if options else ()
+            for value in values:
+                numbers = (value,) if isinstance(value, int) else self.flat.numbers(value)
                 for number in numbers:
                     if number == (1 << 32) - 1 or number == _ABSENT:
                         continue
