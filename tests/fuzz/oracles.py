@@ -249,6 +249,101 @@ def load_keras(data: bytes, _path: str) -> str:
     return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
 
 
+def load_skops(data: bytes, path: str) -> str:
+    """zipfile opens every member, the schema is JSON without a key twice, and no node is of a module that runs programs."""
+    problem = load_zip(data, path)
+    if problem:
+        return problem
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if "schema.json" not in archive.namelist():
+            return ""
+        text = archive.read("schema.json").decode("utf-8", "replace")
+    found = re.search(r'"(?:os|posix|subprocess|runpy|operator)"|"(?:eval|exec)"|"(?:Method|OperatorFunc)Node"', text)
+    return _json_problem(text) or (f"it holds {found.group()}" if found else "")
+
+
+def load_tflite(data: bytes, _path: str) -> str:
+    """The root table is that of version 3 and lies in the file; no operator's name is of what reaches out."""
+    if data[4:8] != b"TFL3":
+        return "there is no identifier"
+    root = int.from_bytes(data[:4], "little")
+    try:
+        table = root - struct.unpack_from("<i", data, root)[0]
+        field = struct.unpack_from("<H", data, table + 4)[0]
+        version = struct.unpack_from("<I", data, root + field)[0]
+    except struct.error:
+        return "the root leaves the file"
+    found = re.search(rb"Flex(?:ReadFile|WriteFile|PyFunc)|PyFunc|ReadFile|/etc/", data)
+    return f"it holds {found.group()!r}" if found else "" if field and version == 3 else "the version is not 3"
+
+
+def load_flax(data: bytes, path: str) -> str:
+    """One value of MessagePack from the first byte to the last, whose maps have text for keys and no key twice."""
+    try:
+        end = _unpack(data, 0, 0)
+    except (IndexError, ValueError, struct.error) as problem:
+        return f"it is no MessagePack: {problem}" if path.endswith(".msgpack") else load_text(data, path)
+    return "" if end == len(data) else f"bytes stand behind the value, from {end} on"
+
+
+def _unpack(data: bytes, at: int, depth: int) -> int:
+    """Where the value at a place ends."""
+    first = data[at]
+    widths = {0xC0: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, **{n: 1 << (n & 3) for n in range(0xCC, 0xD4)}}
+    if first < 0x80 or first >= 0xE0:
+        return at + 1
+    if first in widths:
+        end = at + 1 + widths[first]
+    elif 0xA0 <= first < 0xC0:
+        end = at + 1 + (first & 31)
+        data[at + 1 : end].decode()
+    elif first in (0xC4, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xD9, 0xDA, 0xDB):
+        width = 1 << (first - (0xC4 if first < 0xC7 else 0xC7 if first < 0xD0 else 0xD9))
+        start = at + 1 + width + (0xC7 <= first <= 0xC9)
+        end = start + int.from_bytes(data[at + 1 : at + 1 + width], "big")
+        if first >= 0xD9:
+            data[start:end].decode()
+    elif 0xD4 <= first <= 0xD8:
+        end = at + 2 + (1 << (first - 0xD4))
+    else:
+        return _unpack_items(data, at, depth)
+    if end > len(data):
+        raise ValueError(f"the value at {at} leaves the file")
+    return end
+
+
+def _unpack_items(data: bytes, at: int, depth: int) -> int:
+    first = data[at]
+    if first == 0xC1 or depth > 200:
+        raise ValueError(f"no value at {at}")
+    width = 0 if first < 0xA0 else 2 if first in (0xDC, 0xDE) else 4
+    count = first & 15 if first < 0xA0 else int.from_bytes(data[at + 1 : at + 1 + width], "big")
+    is_map, at, keys = first < 0x90 or first >= 0xDE, at + 1 + width, set()
+    for _ in range(count):
+        if is_map:
+            end = _unpack(data, at, depth + 1)
+            body = data[at:end]
+            if body in keys or data[at] not in {*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB}:
+                raise ValueError(f"the key at {at} stands twice or is no text")
+            keys.add(body)
+            at = end
+        at = _unpack(data, at, depth + 1)
+    return at
+
+
+def load_sevenzip(data: bytes, _path: str) -> str:
+    """The start and the header have the checksums that they say, and the header is the last thing in the file."""
+    if data[:6] != b"7z\xbc\xaf\x27\x1c" or len(data) < 32:
+        return "there is no signature"
+    crc, offset, size, header_crc = struct.unpack("<IQQI", data[8:32])
+    if zlib.crc32(data[12:32]) != crc:
+        return "the checksum of the start is wrong"
+    header = data[32 + offset : 32 + offset + size]
+    if len(header) != size or zlib.crc32(header) != (header_crc if size else 0):
+        return "the checksum of the header is wrong"
+    return "bytes stand behind the header" if data[32 + offset + size :].strip(b"\0") else ""
+
+
 def load_xml(data: bytes, path: str) -> str:
     """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
     from xml.parsers import expat
@@ -264,6 +359,10 @@ LOADERS: dict[str, Oracle] = {
     "hdf5": load_hdf5,
     "keras": load_keras,
     "torch_export": load_zip,
+    "skops": load_skops,
+    "tflite": load_tflite,
+    "flax": load_flax,
+    "sevenzip": load_sevenzip,
     "onnx": load_onnx,
     "tf_saved_model": load_tf,
     "tf_checkpoint": load_index,
@@ -298,6 +397,10 @@ def loader_of(path: str) -> Oracle:
         ".npy": load_npy,
         ".h5": load_hdf5,
         ".keras": load_keras,
+        ".skops": load_skops,
+        ".tflite": load_tflite,
+        ".msgpack": load_flax,
+        ".7z": load_sevenzip,
         ".gz": load_compressed,
         ".onnx": load_onnx,
         ".pb": load_tf,

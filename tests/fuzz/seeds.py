@@ -31,6 +31,11 @@ from weighbridge.testing.graphs import (
 from weighbridge.testing.hdf5 import Group, external_link, hdf5_bytes, keras_h5, soft_link
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
+from weighbridge.testing.skops import mapping, node, plain, sequence, skops_bytes
+from weighbridge.testing.tflite import code as tflite_code
+from weighbridge.testing.tflite import flatbuffer, flex_options
+from weighbridge.testing.tflite import model as tflite_model
+from weighbridge.testing.tflite import operator as tflite_operator
 
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
@@ -40,6 +45,10 @@ PATHS: dict[str, tuple[str, ...]] = {
     "torch_legacy": ("pytorch_model.bin",),
     "torch_export": ("model.pt2",),
     "keras": ("model.keras",),
+    "skops": ("model.skops",),
+    "tflite": ("model.tflite",),
+    "flax": ("flax_model.msgpack",),
+    "sevenzip": ("model.7z",),
     "hdf5": ("model.h5",),
     "zip": ("model.zip",),
     "tar": ("model.nemo",),
@@ -182,6 +191,31 @@ def _keras() -> list[bytes]:
     return [(GOLDEN / "functional.keras").read_bytes()]
 
 
+def _skops() -> list[bytes]:
+    call = node("ConstructorFromReduceNode", "os.system", content=sequence(plain("true")))
+    names = ("LogisticRegression", "DecisionTreeClassifier", "partial")
+    return [skops_bytes(mapping(a=call)), *((GOLDEN.parent / "skops" / f"{name}.skops").read_bytes() for name in names)]
+
+
+def _tflite() -> list[bytes]:
+    listed = ("cnn", "dense_int8", "matrix_inverse_flex")
+    node = b"\x12\x08ReadFile"
+    call = tflite_model([tflite_code(32, "FlexReadFile")], [tflite_operator(custom=flex_options("ReadFile", node))])
+    return [flatbuffer(call), *((GOLDEN.parent / "tflite" / f"{name}.tflite").read_bytes() for name in listed)]
+
+
+def _flax() -> list[bytes]:
+    return [
+        b"\x82\xa1a\x01\xa1a\x02",
+        *((GOLDEN.parent / "flax" / f"{name}.msgpack").read_bytes() for name in ("bf16", "types")),
+    ]
+
+
+def _sevenzip() -> list[bytes]:
+    names = ("lzma", "lzma2", "deflate", "plainheader", "tree", "aes")
+    return [(GOLDEN.parent / "sevenzip" / f"{name}.7z").read_bytes() for name in names]
+
+
 _MORE = {
     "safetensors": _safetensors,
     "gguf": _gguf,
@@ -190,6 +224,10 @@ _MORE = {
     "torch_legacy": _torch_legacy,
     "hdf5": _hdf5,
     "keras": _keras,
+    "skops": _skops,
+    "tflite": _tflite,
+    "flax": _flax,
+    "sevenzip": _sevenzip,
     "text": _text,
     "onnx": _onnx,
     "tf_saved_model": _tf_saved_model,

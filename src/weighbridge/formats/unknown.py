@@ -1,9 +1,9 @@
-"""What no other unit recognises. Nothing is read, so nothing is clean; a magic number says what it looks like."""
+"""What no other unit recognises. Nothing is read, so nothing is clean; a magic number, or a name, says what it looks like."""
 
 from __future__ import annotations
 
-from weighbridge.formats.headers.tables import MAGIC
-from weighbridge.formats.reading.contract import Format, Match, Reading, whole
+from weighbridge.formats.headers.tables import FOREIGN_MODELS, MAGIC
+from weighbridge.formats.reading.contract import Format, Match, Reading, own_name, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, SpanKind
@@ -13,9 +13,11 @@ _ZEROS_LIMIT_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 20
 
 
-def sniff(source: Source) -> Match:  # noqa: ARG001  # the contract of a unit
-    """Never: inspection turns here when nobody else claims a file."""
-    return Match.NO
+def sniff(source: Source) -> Match:
+    """CERTAIN of text that a runtime takes for a program; otherwise never: inspection turns here when nobody else claims a file."""
+    name = own_name(source.path)
+    is_program = any(model.is_text and model.fits(name, source.head(_HEAD_BYTES)) for model in FOREIGN_MODELS)
+    return Match.CERTAIN if is_program else Match.NO
 
 
 def read(source: Source) -> Reading:
@@ -25,16 +27,17 @@ def read(source: Source) -> Reading:
         finding = _finding(source, Outcome.NOT_APPLICABLE, Severity.INFO, message)
         spans: tuple[Span, ...] = whole(SpanKind.PADDING, source, "zeros")
         return Reading(spans=spans, findings=(finding,))
-    says = recognise(source.head(_HEAD_BYTES))
+    says = recognise(source.head(_HEAD_BYTES), own_name(source.path))
     looks = f"looks like {says}" if says else "is of no kind that is known here"
     message = f"{looks}; this release cannot read it, so its {source.size_bytes:,} bytes are not examined"
     finding = _finding(source, Outcome.UNKNOWN, Severity.HIGH, message)
     return Reading(spans=whole(SpanKind.UNREAD, source, says or "no known kind"), findings=(finding,))
 
 
-def recognise(head: bytes) -> str:
-    """What the first kilobyte looks like, as `an HDF5 file`; empty where no magic number fits."""
-    return next((magic.says for magic in MAGIC if magic.pattern.match(head, magic.offset)), "")
+def recognise(head: bytes, name: str) -> str:
+    """What the first kilobyte looks like, as `an HDF5 file`, or a model's file of this name; empty where nothing fits."""
+    found = next((magic.says for magic in MAGIC if magic.pattern.match(head, magic.offset)), "")
+    return found or next((model.says for model in FOREIGN_MODELS if model.fits(name, head)), "")
 
 
 def _finding(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
@@ -54,7 +57,7 @@ FORMAT = Format(
     name="unknown",
     title="anything else",
     media_type="application/octet-stream",
-    version=1,
+    version=2,
     may_hold_code=True,
     checks=("unknown.format",),
     references=(),

@@ -13,6 +13,7 @@ from weighbridge.formats.reading.source import Source
 
 _LOCAL = b"pk\x03\x04"
 _EMPTY = (b"pk\x05\x06", b"pk\x06\x06")
+_TFLITE = b"tfl3"
 _HEAD_BYTES = 512
 PLAIN = "zip"
 
@@ -50,4 +51,6 @@ def flavours_of(source: Source) -> frozenset[str]:
         found.add("keras")
     if "torch_export" in found:
         found.discard("torch_zip")  # its weights and inputs are torch checkpoints, stored as members
+    if not found and head[4:8] == _TFLITE:
+        return frozenset(("tflite",))  # an archive of vocabularies stands behind such a model
     return frozenset(found or {PLAIN})

@@ -54,9 +54,15 @@ class ZipReading:
         return opened
 
     def reading(
-        self, unit: str, findings: tuple[Finding, ...] = (), *, opaque: frozenset[str] = frozenset(), said: str = ""
+        self,
+        unit: str,
+        findings: tuple[Finding, ...] = (),
+        *,
+        opaque: frozenset[str] = frozenset(),
+        judged: frozenset[str] = frozenset(),
+        said: str = "",
     ) -> Reading:
-        """All members as parts but those that are `opaque` numbers, with one answer `UNIT.structure`."""
+        """All members as parts but those that are `opaque` numbers or `judged` by the caller, with one answer `UNIT.structure`."""
         members = sorted((m for m in self.archive.members if m.data_offset >= 0), key=lambda m: m.data_offset)
         spans = [*self.archive.spans]
         for m in members:
@@ -72,22 +78,22 @@ class ZipReading:
         parts = tuple(
             Part(start=m.data_offset, end=m.end, open=self.open(m))
             for m in members
-            if not m.name.endswith("/") and m.name not in opaque
+            if not m.name.endswith("/") and m.name not in opaque and m.name not in judged
         )
         found = (*findings, self.defects.structure(f"{unit}.structure", said), *self.defects.findings())
-        if not parts:
+        if not parts and not judged:
             found = (*found, _no_code(self.source, is_sound=not self.defects))
         return Reading(spans=covered, findings=found, parts=parts)
 
 
-def read_zip(source: Source, unit: str) -> ZipReading:
-    """Walk an archive; every disagreement of its records becomes a finding `UNIT.archive`.
+def read_zip(source: Source, unit: str, *, start: int = 0) -> ZipReading:
+    """Walk an archive, which begins at `start`; every disagreement of its records becomes a finding `UNIT.archive`.
 
     Raises:
         MalformedArtifactError: there is no usable directory.
         OverLimitError: more members than are read.
     """
-    archive = walk(source)
+    archive = walk(source, start=start)
     defects = Defects(source.path)
     for message, locator in archive.problems:
         defects.add(f"{unit}.archive", message, locator)

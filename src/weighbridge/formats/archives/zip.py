@@ -26,6 +26,8 @@ MEMBER_LIMIT = 12_000
 DIRECTORY_LIMIT_BYTES = 64 << 20
 PROBLEM_LIMIT = 20
 STORED, DEFLATED = 0, 8
+_NEWEST_VERSION = 63
+"""6.3, the newest version of the format that a member may need; Python's zipfile reads none beyond it."""
 RATIO_LIMIT, RATIO_FREE_BYTES = 200, 4 << 20
 """Largest expansion of a compressed member, and the size up to which any is let pass: zeros pack a thousand times."""
 
@@ -185,8 +187,8 @@ def _read_end64(source: Source, place: int, archive: Archive) -> tuple[int, int,
     return record, count, directory_size, offset
 
 
-def walk(source: Source) -> Archive:
-    """Read every record of an archive.
+def walk(source: Source, *, start: int = 0) -> Archive:
+    """Read every record of an archive, whose first member begins at `start`: behind what it was appended to.
 
     Raises:
         MalformedArtifactError: there is no usable central directory.
@@ -195,7 +197,7 @@ def walk(source: Source) -> Archive:
     directory = find_directory(source, archive)
     _read_directory(source, directory, archive)
     _check_names(archive)
-    position = 0
+    position = start
     for member in sorted(archive.members, key=lambda m: m.header_offset):
         position = _read_local(source, member, position, directory, archive)
     if position != directory.offset:
@@ -235,6 +237,8 @@ def _read_directory(source: Source, directory: Directory, archive: Archive) -> N
 def _member(fields: tuple[int, ...], raw_name: bytes, extra: bytes, directory: Directory, archive: Archive) -> Member:
     flags, method, crc, stored, size, disk, offset = *fields[5:7], *fields[9:12], fields[15], fields[18]
     place = directory.offset
+    if fields[3] > _NEWEST_VERSION:
+        archive.complain(f"a member needs version {fields[3] / 10:g} of the format, which does not exist", place)
     for kind, body in _extras(extra, archive, place):
         if kind == _ZIP64:
             wanted = [value == _FULL32 for value in (size, stored, offset)]

@@ -27,6 +27,22 @@ class Magic:
     offset: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignModel:
+    """A format without a magic number: `endings` of the file's own name, and how it starts. `is_text`: text is no reason to trust it."""
+
+    says: str
+    endings: tuple[str, ...]
+    names: tuple[str, ...]
+    pattern: re.Pattern[bytes]
+    is_text: bool
+
+    def fits(self, name: str, head: bytes) -> bool:
+        """Whether a file of this name, in lower case, that starts like this is one."""
+        is_named = name.endswith(self.endings) or name in self.names
+        return is_named and self.pattern.match(head) is not None
+
+
 def _read(name: str) -> dict[str, Any]:
     return tomllib.loads(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
@@ -51,6 +67,18 @@ MAGIC: tuple[Magic, ...] = tuple(
     for row in _read("magic_numbers.toml")["magic"]
 )
 """Magic numbers of formats that no unit of this release reads, in the order they are tried."""
+
+FOREIGN_MODELS: tuple[ForeignModel, ...] = tuple(
+    ForeignModel(
+        says=row["says"],
+        endings=tuple(row.get("suffixes", ())),
+        names=tuple(row.get("names", ())),
+        pattern=re.compile(row["regex"].encode("latin-1"), re.DOTALL),
+        is_text=row.get("is_text", False),
+    )
+    for row in _read("foreign_models.toml")["model"]
+)
+"""Formats of models that no unit of this release reads, known by name and content together."""
 
 _TEXT: dict[str, Any] = _read("text_kinds.toml")
 

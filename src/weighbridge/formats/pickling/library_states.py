@@ -112,12 +112,8 @@ def _search_tree_state(_target: Obj, state: Value) -> Refusal | None:
     ):
         return Refusal(message="gives a search tree a state of unknown shape")
     is_right = len(points) == 2 and order == points[:1] and nodes == (counts[2],)
-    is_bound = len(bounds) == 3 and bounds[1:] == (counts[2], points[1])
-    return (
-        None
-        if is_right and is_bound and counts[0] >= 1
-        else lies("gives a search tree arrays that do not fit one another")
-    )
+    is_bound = is_right and len(bounds) == 3 and bounds[1:] == (counts[2], points[1])
+    return None if is_bound and counts[0] >= 1 else lies("gives a search tree arrays that do not fit one another")
 
 
 def _generator_state(_target: Obj, state: Value) -> Refusal | None:
