@@ -27,6 +27,8 @@ class Hostile:
     name: str
     path: str
     make: Callable[[], bytes]
+    size_bytes: int = 0
+    """The file ends here, behind a hole, where that is more than what is made."""
 
 
 HOSTILE: list[Hostile] = []

@@ -117,12 +117,14 @@ def _check_once(data: bytes, path: str, formats: Mapping[str, Format]) -> Trial:
     return Trial(problems=problems, is_clean=is_clean(said), cpu_s=took_s, readers=said.readers)
 
 
+def is_blocked(said: Examined) -> bool:
+    """Whether `inspect` would exit 1."""
+    return any(f.outcome is Outcome.FAIL and f.severity.rank >= Severity.HIGH.rank for f in said.findings)
+
+
 def is_clean(said: Examined) -> bool:
     """Whether `inspect` would exit 0: no FAIL of severity HIGH or above, nothing unjudged, no byte unread or unexplained."""
-    is_open = any(
-        finding.outcome in _UNJUDGED or (finding.outcome is Outcome.FAIL and finding.severity.rank >= Severity.HIGH.rank)
-        for finding in said.findings
-    )
+    is_open = is_blocked(said) or any(finding.outcome in _UNJUDGED for finding in said.findings)
     left = said.account.unexplained_bytes + said.account.unread_bytes
     return not is_open and not left and not said.unread and FALLBACK not in said.readers
 
