@@ -6,7 +6,7 @@ pickle where a checkpoint was, an empty header) proves nothing, whoever refuses 
 HDF5, XML and a graph, and what lies inside is taken apart again, to the depth that inspection opens.
 
 What it cannot see: calls of names that weighbridge's own tables admit (it believes the tables; `bench/fuzz_loaders.py` does not),
-code of a TorchScript or torch.export archive, what is compressed inside HDF5, operators of a graph outside a short list, and what
+calls into modules that are not installed here, code of a TorchScript or torch.export archive, what is compressed inside HDF5, operators of a graph outside a short list, and what
 a loader that is neither Python nor its standard library makes of the same bytes.
 """
 
@@ -24,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -60,8 +61,16 @@ def harm_of(data: bytes, path: str, *, depth: int = DEPTH) -> str:
 
 def _harm_of_pickle(data: bytes) -> str:
     outcome = unpickle(data, streams=None, persistent_parts=None)
-    ran = next((name for name in outcome.called if name not in admitted()), "")
+    ran = next((name for name in outcome.called if name not in admitted() and _is_there(name)), "")
     return f"as a pickle it runs {ran}" if ran else ""
+
+
+def _is_there(called: str) -> bool:
+    """Whether the module of a name, or of what an audit hook saw, exists in Python here."""
+    try:
+        return find_spec(called.partition(".")[0].partition(" ")[0]) is not None or " " in called
+    except (ImportError, ValueError):
+        return False
 
 
 @cache

@@ -183,6 +183,8 @@ class _Unpickler(pickle.Unpickler):
             return _StandIn()
         if not all(part.isidentifier() for part in module.split(".")):
             raise ImportError(f"no module is called {module[:80]!r}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise AttributeError(f"no module has a {name[:80]!r}")
         self.outside = self.outside or f"{module}.{name}"
         return type("_Canary", (_Canary,), {"name": f"{module}.{name}"})
 
