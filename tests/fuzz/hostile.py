@@ -27,6 +27,8 @@ class Hostile:
     name: str
     path: str
     make: Callable[[], bytes]
+    size_bytes: int = 0
+    """The file ends here, behind a hole, where that is more than what is made."""
 
 
 HOSTILE: list[Hostile] = []
@@ -195,7 +197,7 @@ family(
         ),
         "gguf_value_type_2_32_less_1": lambda: gguf(key(b"a", -1), count=1),
         "gguf_booleans_that_are_none": lambda: gguf(
-            b"".join(key(b"%d" % i, 7, b"\7") for i in range(8000)), count=8000
+            b"".join(key(b"%d" % i, 7, b"\7") for i in range(8000)), count=8000, body=b"x"
         ),
         "gguf_dimensions_2_32_less_1": lambda: gguf(infos=u64(1) + b"a" + u32(-1) + bytes(64), tensors=1),
         "gguf_dimensions_that_overflow": lambda: gguf(infos=info(b"a", (1 << 32, 1 << 32)), tensors=1, body=bytes(64)),
@@ -219,7 +221,7 @@ family(
         ),
         "gguf_tensors_over_the_limit": lambda: gguf(infos=info(b"a", ()) * (MANY_GGUF + 1), tensors=MANY_GGUF + 1),
         "gguf_template_of_hidden_characters": lambda: gguf(
-            key(b"tokenizer.chat_template", 8, u64(3 << 20) + "\u202e".encode() * (1 << 20)), count=1
+            key(b"tokenizer.chat_template", 8, u64(3 << 20) + "\u202e".encode() * (1 << 20)), count=1, body=b"x"
         ),
         "gguf_8000_templates": lambda: gguf(
             b"".join(
@@ -409,7 +411,7 @@ family(
         "json_of_300000_objects": lambda: json.dumps({f"k{i}": {"a": i, "a b": 2} for i in range(300_000)}).encode()[
             :-1
         ],
-        "json_of_300000_pairs_of_one_name": lambda: b'{"a":1' + b',"a":1' * 300_000 + b"}",
+        "json_of_300000_pairs_of_one_name": lambda: b'{"auto_map":{"a":"b.C"}' + b',"a":1' * 300_000 + b"}",
         "json_of_150000_objects_with_a_key_twice": lambda: b"[" + b'{"a":1,"a":2},' * 150_000 + b"1]",
         "json_of_keys_with_escapes": lambda: b"{" + b",".join(b'"\\u0061%d":0' % i for i in range(200_000)) + b"",
         "json_of_keys_that_ask_for_code": lambda: b"[" + b'{"auto_map":{"a":"b"}},' * 100_000 + b"1]",
@@ -426,7 +428,7 @@ family(
         "json_of_200000_templates": lambda: json.dumps(
             {"chat_template": [{"name": str(i), "template": "\u202e"} for i in range(30_000)]}
         ).encode(),
-        "json_of_hidden_characters": lambda: b'["' + flood("\u202e".encode(), 38 << 20) + b'"]',
+        "json_of_hidden_characters": lambda: b'["' + flood("\u202e".encode(), 38 << 20) + b'"',
     },
 )
 family(

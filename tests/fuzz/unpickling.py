@@ -120,7 +120,7 @@ class Storage:
 
 @dataclass
 class Unpickled:
-    """`problem`: why the stream cannot be loaded, or what loading would do. `ran`: what it called, however it ended.
+    """`problem`: why the stream cannot be loaded, or what loading would do. `ran`: what it called first, however it ended; `called`: all of that.
 
     `is_refused`: one of its values is none; nothing else is wrong with what was loaded up to there.
     """
@@ -128,6 +128,7 @@ class Unpickled:
     problem: str = ""
     is_refused: bool = False
     ran: str = ""
+    called: tuple[str, ...] = ()
     end: int = 0
     storages: list[Storage] = field(default_factory=list)
     last: Any = None
@@ -167,7 +168,7 @@ class _Unpickler(pickle.Unpickler):
 
     outside = ""
     storages: list[Storage]
-    parts = 0
+    parts: int | None = 0
 
     def find_class(self, module: str, name: str) -> Any:
         module = _RENAMED.get(module, module)
@@ -182,10 +183,14 @@ class _Unpickler(pickle.Unpickler):
             return _StandIn()
         if not all(part.isidentifier() for part in module.split(".")):
             raise ImportError(f"no module is called {module[:80]!r}")
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise AttributeError(f"no module has a {name[:80]!r}")
         self.outside = self.outside or f"{module}.{name}"
         return type("_Canary", (_Canary,), {"name": f"{module}.{name}"})
 
     def persistent_load(self, pid: Any) -> Any:
+        if self.parts is None:
+            return _StandIn()
         if not self.parts or not isinstance(pid, tuple) or len(pid) != self.parts or pid[0] != "storage":
             raise pickle.UnpicklingError("a persistent id that is no storage")
         if not isinstance(pid[1], _StorageType) or pid[4] < 0:
@@ -195,8 +200,8 @@ class _Unpickler(pickle.Unpickler):
 
 
 @lru_cache(maxsize=4)
-def unpickle(data: bytes, *, streams: int | None, persistent_parts: int = 0) -> Unpickled:
-    """Load that many streams, or all there are; `persistent_parts` is how long a storage id is (0: there are none)."""
+def unpickle(data: bytes, *, streams: int | None, persistent_parts: int | None = 0) -> Unpickled:
+    """Load that many streams, or all there are; `persistent_parts` is how long a storage id is (0: there are none; None: any)."""
     _known()
     codecs.lookup("latin1")
     receiver, sender = os.pipe()
@@ -225,7 +230,7 @@ def _run_child(sender: int, work: Callable[[], Unpickled]) -> None:
         os._exit(0)
 
 
-def _load(data: bytes, streams: int | None, parts: int) -> Unpickled:
+def _load(data: bytes, streams: int | None, parts: int | None) -> Unpickled:
     seen: list[str] = []
     is_watching = True
 
@@ -261,7 +266,7 @@ def _load(data: bytes, streams: int | None, parts: int) -> Unpickled:
     seen += _Canary.called
     is_watching = False
     if seen:
-        outcome.ran = seen[0]
+        outcome.ran, outcome.called = seen[0], tuple(seen[:1000])
         outcome.problem = outcome.problem or f"loading it reaches {seen[0]}"
     if not isinstance(outcome.last, list) or not all(isinstance(key, str) for key in outcome.last):
         outcome.last = None

@@ -70,6 +70,10 @@ def _lay_out(walk: Walk) -> tuple[Span, ...]:
     spans: list[Span] = []
     clashes: list[Claim] = list(image.clashes)
     position = 0
+    end_said = walk.superblock.end + image.base if walk.superblock else source.size_bytes
+    if beyond := next((claim for claim in image.claims.values() if claim.start >= end_said), None):
+        message = f"{clip(beyond.note)} lies behind byte {end_said:,}, where the file says that it ends"
+        defects.add("hdf5.bounds", message, f"byte {beyond.start}")
     for claim in sorted(image.claims.values(), key=lambda claim: (claim.start, claim.end)):
         if claim.start < position:
             clashes.append(claim)
@@ -103,7 +107,7 @@ FORMAT = Format(
     name="hdf5",
     title="HDF5, Keras .h5 among them",
     media_type="application/x-hdf5",
-    version=1,
+    version=2,
     may_hold_code=True,
     containers=("hdf5",),
     checks=(

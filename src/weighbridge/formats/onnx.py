@@ -86,6 +86,7 @@ class _Model:
         self.tensors = Tensors(self.messages, self.defects)
         self.operators = onnx_operators()
         self.functions: set[tuple[str, str]] = set()
+        self.called: set[tuple[str, str]] = set()
         self.domains: set[str] = set()
         self.seen: dict[tuple[str, str], int] = {}
         self.facts: list[Fact] = []
@@ -111,11 +112,14 @@ class _Model:
         self._take_facts(model)
         functions = [take("FunctionProto", place) for place in model.get("functions", ())]
         self.functions = {(text(function, "domain"), text(function, "name")) for function in functions}
+        calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for function in functions:
+            self.called = calls.setdefault((text(function, "domain"), text(function, "name")), set())
             self._take_opsets(function)
             self._take_nodes(function, depth=1)
             for place in function.get("attribute_proto", ()):
                 self._take_attribute(place, depth=1)
+        self._judge_calls(calls)
         for place in model.get("graph", ()):
             self._take_graph(place, depth=0)
         for place in model.get("training_info", ()):
@@ -164,8 +168,13 @@ class _Model:
         if depth > _DEPTH_LIMIT:
             raise MalformedArtifactError(f"graphs lie more than {_DEPTH_LIMIT} deep", locator=f"byte {place[0]}")
         graph = self.messages.take("GraphProto", place)
+        names = set[str]()
         for tensor in graph.get("initializer", ()):
-            self.tensors.take(tensor)
+            name = self.tensors.take(tensor)
+            if name in names:
+                message = f"two initial values are called {clip(name)!r}, and loaders disagree about which counts"
+                self.defects.add("onnx.tensor-bytes", message, f"byte {tensor[0]}")
+            names.add(name)
         for tensor in graph.get("sparse_initializer", ()):
             self._take_sparse(tensor)
         self._take_nodes(graph, depth=depth)
@@ -181,6 +190,8 @@ class _Model:
             node = self.messages.take("NodeProto", place)
             name = self.messages.text(node, "op_type")
             domain = self.messages.text(node, "domain")
+            if (domain, name) in self.functions:
+                self.called.add((domain, name))
             if (domain, name) not in self.seen:
                 self.seen[domain, name] = place[0]
                 self._judge_operator(domain, name, place[0])
@@ -195,6 +206,25 @@ class _Model:
             self.tensors.take(tensor)
         for tensor in (*attribute.get("sparse_tensor", ()), *attribute.get("sparse_tensors", ())):
             self._take_sparse(tensor)
+
+    def _judge_calls(self, calls: dict[tuple[str, str], set[tuple[str, str]]]) -> None:
+        """Note functions that call each other in a circle, which the specification forbids and a loader unfolds without end."""
+        callers: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for caller, called in calls.items():
+            for function in called:
+                callers.setdefault(function, []).append(caller)
+        left = {caller: len(called) for caller, called in calls.items()}
+        done = [function for function, count in left.items() if not count]
+        while done:
+            function = done.pop()
+            del left[function]
+            for caller in callers.get(function, ()):
+                left[caller] -= 1
+                if not left[caller]:
+                    done.append(caller)
+        if left:
+            shown = clip("::".join(next(iter(left))))
+            self.defects.add("onnx.operator", f"function {shown} calls itself, or one that calls it", excerpt=shown)
 
     def _judge_operator(self, domain: str, name: str, start: int) -> None:
         shown = clip(f"{domain or 'ai.onnx'}::{name}")
@@ -254,7 +284,7 @@ FORMAT = Format(
     name="onnx",
     title="ONNX",
     media_type="application/onnx",
-    version=1,
+    version=2,
     may_hold_code=True,
     checks=(
         "code.on-load",

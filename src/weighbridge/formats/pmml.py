@@ -37,6 +37,8 @@ _CODE = re.compile(
 )
 _TEXT_LIMIT = 1 << 16
 _FUNCTION_LIMIT = 4096
+_ELEMENT_LIMIT = 200_000
+"""Elements and attributes of one document, each of which is judged by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +184,15 @@ def read(source: Source) -> Reading:
     model = _Model(defects)
     spans = whole(SpanKind.HEADER, source, "PMML document")
     try:
-        parse(source, defects, "pmml.xml", on_start=model.open, on_end=model.close, on_text=model.take_text)
+        parse(
+            source,
+            defects,
+            "pmml.xml",
+            on_start=model.open,
+            on_end=model.close,
+            on_text=model.take_text,
+            element_limit=_ELEMENT_LIMIT,
+        )
     except MalformedArtifactError as problem:
         spans = whole(SpanKind.UNREAD, source, "not read to its end")
         grade = UNJUDGED if isinstance(problem, OverLimitError) else (Outcome.FAIL, Severity.HIGH)
@@ -214,7 +224,7 @@ FORMAT = Format(
     name="pmml",
     title="PMML document",
     media_type="application/x-pmml",
-    version=1,
+    version=2,
     may_hold_code=True,
     checks=(
         *(f"pmml.{what}" for what in ("structure", "parse", "xml", "element", "function", "extension", "address")),

@@ -119,13 +119,12 @@ class _Seen:
 def _look(source: Source, formats: Mapping[str, Format], room: Room) -> _Seen:
     choice = _choose(source, formats)
     results = [_read(unit, source) for unit in choice.formats]
+    results, others = _containers_beside(source, choice, results)
     findings = [*choice.findings, judgements.recognised(source.path, choice.formats, choice.match)]
     if len(results) > 1:
         findings.append(judgements.ambiguous(source.path, choice.formats, choice.match))
-    expected = {name for unit in choice.sure for name in unit.containers}
-    others = set() if choice.is_fallback else set(containers_in(source)) - expected
     if others:
-        findings.append(judgements.second_container(source.path, choice.formats, sorted(others)))
+        findings.append(judgements.second_container(source.path, choice.formats, others))
     for reading, complaint in results:
         findings += [*reading.findings, *complaint]
     findings += _on_load(source, choice.formats, results)
@@ -156,6 +155,18 @@ def _starts(reading: Reading, source: Source) -> tuple[int, ...]:
         source.start + start if 0 <= start <= source.size_bytes - tensor.size_bytes else -1
         for start, tensor in zip(reading.starts, tensors, strict=True)
     )
+
+
+def _containers_beside(source: Source, choice: _Choice, results: list[_Result]) -> tuple[list[_Result], list[str]]:
+    """The containers that a file is besides what it was read as; where too much was read to look for them, nothing counts as read."""
+    if choice.is_fallback:
+        return results, []
+    expected = {name for unit in choice.sure for name in unit.containers}
+    try:
+        return results, sorted(set(containers_in(source)) - expected)
+    except MalformedArtifactError as problem:
+        spans = whole(SpanKind.UNREAD, source, f"not searched for archives: {clip(problem.message)}")
+        return [(replace(reading, spans=spans, parts=()), complaint) for reading, complaint in results], []
 
 
 def encode_examined(examined: Examined, source: Source) -> bytes:

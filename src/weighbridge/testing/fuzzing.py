@@ -19,7 +19,7 @@ from weighbridge.inspection.examined import FALLBACK, Examined, read_examined
 from weighbridge.jail.terms import Limits
 from weighbridge.plugins import find_units
 from weighbridge.testing.models import source_of
-from weighbridge.vocabulary import Outcome
+from weighbridge.vocabulary import Outcome, Severity
 
 CPU_LIMIT_S = 1.0
 """Processor time that one file may take, reader, account and answer together."""
@@ -33,7 +33,7 @@ MEMORY_LIMIT_BYTES = 256 << 20
 Oracle = Callable[[bytes, str], str]
 """Whether a real loader takes a file of this name: empty where it does and nothing runs, else why not."""
 
-_OPEN = {Outcome.FAIL, Outcome.UNKNOWN, Outcome.ERROR}
+_UNJUDGED = {Outcome.UNKNOWN, Outcome.ERROR}
 _ALWAYS = (judgements.RECOGNISED, judgements.ACCOUNTED, judgements.ON_LOAD)
 
 
@@ -41,7 +41,7 @@ _ALWAYS = (judgements.RECOGNISED, judgements.ACCOUNTED, judgements.ON_LOAD)
 class Trial:
     """How the examination of one file went. `problems` are the laws that it broke; none is how it should be.
 
-    `is_clean`: every byte is explained and no finding is open. `readers` are empty where there was no answer.
+    `is_clean`: `inspect` would exit 0. `readers` are empty where there was no answer.
     """
 
     problems: tuple[str, ...]
@@ -117,9 +117,14 @@ def _check_once(data: bytes, path: str, formats: Mapping[str, Format]) -> Trial:
     return Trial(problems=problems, is_clean=is_clean(said), cpu_s=took_s, readers=said.readers)
 
 
+def is_blocked(said: Examined) -> bool:
+    """Whether `inspect` would exit 1."""
+    return any(f.outcome is Outcome.FAIL and f.severity.rank >= Severity.HIGH.rank for f in said.findings)
+
+
 def is_clean(said: Examined) -> bool:
-    """Whether an answer says that all is well: no open finding, no byte unread or unexplained, a known format."""
-    is_open = any(finding.outcome in _OPEN for finding in said.findings)
+    """Whether `inspect` would exit 0: no FAIL of severity HIGH or above, nothing unjudged, no byte unread or unexplained."""
+    is_open = is_blocked(said) or any(finding.outcome in _UNJUDGED for finding in said.findings)
     left = said.account.unexplained_bytes + said.account.unread_bytes
     return not is_open and not left and not said.unread and FALLBACK not in said.readers
 

@@ -62,8 +62,8 @@ class Tensors:
         self.stored_bytes = 0
         self._varint_bytes_left = _VARINT_LIMIT_BYTES
 
-    def take(self, place: Place) -> None:
-        """Read one TensorProto and check it."""
+    def take(self, place: Place) -> str:
+        """Read one TensorProto and check it; its name."""
         fields = self.messages.take("TensorProto", place)
         name = self.messages.text(fields, "name")
         start = place[0]
@@ -91,6 +91,7 @@ class Tensors:
             self.listed.append(
                 Tensor(name=shown, dtype=type_name, shape=tuple(dims), size_bytes=size if is_stored else 0)
             )
+        return name
 
     def _check_bytes(self, fields: Fields, name: str, kind: int, elements: int, locator: str) -> None:
         """Hold the numbers of a tensor, here or beside the file, against its type and dimensions."""

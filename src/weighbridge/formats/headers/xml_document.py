@@ -102,6 +102,7 @@ def parse(
     on_start: Callable[[Element], None],
     on_end: Callable[[int], object] = int,
     on_text: Callable[[str], None] | None = None,
+    element_limit: int = ELEMENT_LIMIT,
 ) -> None:
     """Walk a document; what it asks of a parser beyond itself is noted under `check`.
 
@@ -111,7 +112,7 @@ def parse(
     """
     if source.size_bytes > SIZE_LIMIT_BYTES:
         raise OverLimitError(f"XML of {source.size_bytes:,} bytes is not read")
-    walk = _Walk(defects, check, on_start, on_end)
+    walk = _Walk(defects, check, on_start, on_end, element_limit)
     parser = DefusedXMLParser(forbid_dtd=True, forbid_entities=True, forbid_external=True, target=walk)
     expat = parser.parser
     expat.buffer_text = True
@@ -137,8 +138,14 @@ class _Walk:
     """The events of one document, counted."""
 
     def __init__(
-        self, defects: Defects, check: str, on_start: Callable[[Element], None], on_end: Callable[[int], object]
+        self,
+        defects: Defects,
+        check: str,
+        on_start: Callable[[Element], None],
+        on_end: Callable[[int], object],
+        element_limit: int,
     ) -> None:
+        self._element_limit = element_limit
         self._defects = defects
         self._check = check
         self._on_start = on_start
@@ -153,7 +160,7 @@ class _Walk:
         self._attributes += len(attributes)
         if self._depth > DEPTH_LIMIT:
             raise MalformedArtifactError(f"elements are nested deeper than {DEPTH_LIMIT}", locator="byte 0")
-        if self._elements > ELEMENT_LIMIT or self._attributes > ATTRIBUTE_LIMIT:
+        if self._elements > self._element_limit or self._attributes > ATTRIBUTE_LIMIT:
             raise OverLimitError("more elements than are read", locator="byte 0")
         space, _, local = name.rpartition("}")
         if space in (_XINCLUDE, _TRANSFORM):

@@ -33,6 +33,8 @@ PAYLOAD_BYTES = 4096
 """Bytes from this size on are weights or other opaque data in the byte account."""
 LINE_BYTES = 1 << 16
 """Longest line whose text is decoded; a longer one is passed over."""
+LINE_LIMIT_BYTES = 64 << 20
+"""Longest line that is passed over."""
 TEXT_BYTES = 64 << 20
 """How much long text of one stream is decoded to see that it is valid; the rest is passed over."""
 _LOOKAHEAD_BYTES = 16
@@ -100,6 +102,8 @@ class Cursor:
     def line(self, kept_bytes: int = 1024) -> bytes | None:
         """The bytes before the next newline, or None where they are more than `kept_bytes`, which are passed over.
 
+        A line that does not end within LINE_LIMIT_BYTES is malformed: looking for its end would read the whole file.
+
         At the end of the file a line without newline loses its last byte, as in CPython's pickle.py, which goes on to import
         the name it got that way.
         """
@@ -111,7 +115,10 @@ class Cursor:
             piece = self.data[self.at : found]
             self.at = found + 1
             return piece
+        start = self.offset
         while found < 0:
+            if self.offset - start > LINE_LIMIT_BYTES:
+                raise MalformedArtifactError(f"a line of over {LINE_LIMIT_BYTES:,} bytes", locator=f"byte {start}")
             if self.base + len(self.data) >= self.end:
                 piece = self.data[self.at : len(self.data) - 1]
                 self.at = len(self.data)
