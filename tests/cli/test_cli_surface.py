@@ -34,7 +34,7 @@ def test_a_command_has_help_and_json(name: str) -> None:
 
 def test_every_command_module_is_listed() -> None:
     folder = Path(str(sys.modules["weighbridge.cli"].__path__[0]))
-    support = {"__init__", "main", "render", "running", "use", "wording"}
+    support = {"__init__", "main", "render", "reporting", "running", "use", "wording"}
     assert {path.stem for path in folder.glob("*.py")} - support == set(COMMANDS)
 
 

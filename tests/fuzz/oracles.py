@@ -6,16 +6,23 @@ unpickler in a forked child, GGUF by a short parser after the reference implemen
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import re
 import struct
+import tarfile
 import zipfile
+import zlib
 from pathlib import PurePosixPath
 from typing import Any
 
 from tests.fuzz.gguf_loader import load_gguf
+from tests.fuzz.table_loader import load_index
 from tests.fuzz.unpickling import unpickle
+from tests.fuzz.wire_loader import load_onnx, load_tf
 from weighbridge.testing.fuzzing import Oracle
 
 LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
@@ -138,7 +145,133 @@ def load_torch(data: bytes, path: str) -> str:
     return load_pickles(data, path)
 
 
+def load_zip(data: bytes, _path: str) -> str:
+    """Python's zipfile opens every member with its checksum."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            broken = archive.testzip()
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        struct.error,
+    ) as problem:
+        return f"zipfile refuses it: {type(problem).__name__}: {problem}"
+    return f"zipfile finds {broken} broken" if broken else ""
+
+
+def load_tar(data: bytes, _path: str) -> str:
+    """Python's tarfile lists every member, and none leaves the folder."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+            members = archive.getmembers()
+            for member in members:
+                tarfile.data_filter(member, "/nonexistent")
+                if member.isfile():
+                    archive.extractfile(member).read()  # type: ignore[union-attr]
+    except (tarfile.TarError, OSError, EOFError, ValueError) as problem:
+        return f"tarfile refuses it: {type(problem).__name__}: {problem}"
+    return ""
+
+
+def load_npy(data: bytes, path: str) -> str:
+    """numpy reads the numbers; objects are a pickle behind the header."""
+    import numpy as np
+
+    stream = io.BytesIO(data)
+    try:
+        np.load(stream, allow_pickle=False)
+    except ValueError as problem:
+        if "allow_pickle" not in str(problem):
+            return f"numpy refuses it: {problem}"
+        return load_pickles(data[stream.tell() :], path)
+    except (EOFError, OSError, SyntaxError, TypeError) as problem:
+        return f"numpy refuses it: {type(problem).__name__}: {problem}"
+    return f"bytes stand behind the array, from {stream.tell()} on" if data[stream.tell() :].strip(b"\0") else ""
+
+
+def load_compressed(data: bytes, path: str) -> str:
+    """Python unfolds it to the end, and pickles in it load."""
+    openers = {b"\x1f": gzip.decompress, b"B": bz2.decompress, b"\xfd": lzma.decompress, b"]": lzma.decompress}
+    opener = openers.get(data[:1], zlib.decompress)
+    packed = data[21:] if data[:2] == b"ZF" else data
+    try:
+        content = opener(packed)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
+        return f"it does not unfold: {problem}"
+    return load_pickles(content, path) if content[:1] == b"\x80" else ""
+
+
+def load_raw(data: bytes, _path: str) -> str:
+    """Numbers are never loaded by themselves: who takes them for a pickle calls nothing by that."""
+    ran = unpickle(data, streams=1).ran
+    return f"as a pickle it runs {ran}" if ran else ""
+
+
+def load_hdf5(data: bytes, _path: str) -> str:
+    """The superblock where the library looks for it, an end that the file has, and no words of what runs code."""
+    start = next((at for at in (0, *(512 << n for n in range(20))) if data[at : at + 8] == b"\x89HDF\r\n\x1a\n"), -1)
+    if start < 0:
+        return "there is no signature"
+    if data[start + 8] > 3:
+        return "a superblock of an unknown version"
+    end_at = start + (40 + 4 * data[start + 8] if data[start + 8] < 2 else 28)
+    if int.from_bytes(data[end_at : end_at + 8], "little") > len(data):
+        return "it is shorter than it says"
+    return _keras_words(data)
+
+
+def _keras_words(data: bytes) -> str:
+    found = re.search(rb"__lambda__|function_type\W+lambda|TFSMLayer|TorchModuleWrapper|get_file|/etc/passwd", data)
+    return f"it holds {found.group()!r}" if found else ""
+
+
+def load_keras(data: bytes, _path: str) -> str:
+    """zipfile reads every member, the configuration is JSON without a key twice, the weights are HDF5."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        zlib.error,
+    ) as problem:
+        return f"zipfile refuses it: {type(problem).__name__}: {problem}"
+    config = members.get("config.json", b"")
+    weights = members.get("model.weights.h5", b"")
+    return _json_problem(config.decode("utf-8", "replace")) or _keras_words(config) or load_hdf5(weights, "")
+
+
+def load_xml(data: bytes, path: str) -> str:
+    """expat parses it to the end, and it declares no document type; what is no XML is text all the same."""
+    from xml.parsers import expat
+
+    try:
+        expat.ParserCreate().Parse(data, True)  # its own interface
+    except (expat.ExpatError, ValueError, UnicodeError):
+        return load_text(data, path)
+    return "it declares a document type" if b"<!DOCTYPE" in data else ""
+
+
 LOADERS: dict[str, Oracle] = {
+    "hdf5": load_hdf5,
+    "keras": load_keras,
+    "torch_export": load_zip,
+    "onnx": load_onnx,
+    "tf_saved_model": load_tf,
+    "tf_checkpoint": load_index,
+    "raw_tensors": load_raw,
+    "zip": load_zip,
+    "tar": load_tar,
+    "npy": load_npy,
+    "compressed": load_compressed,
     "safetensors": load_safetensors,
     "gguf": load_gguf,
     "pickle": load_pickles,
@@ -157,5 +290,17 @@ def loader_of(path: str) -> Oracle:
         ".pkl": load_pickles,
         ".bin": load_torch,
         ".pt": load_torch,
+        ".zip": load_zip,
+        ".xml": load_xml,
+        ".pmml": load_xml,
+        ".pt2": load_zip,
+        ".nemo": load_tar,
+        ".npy": load_npy,
+        ".h5": load_hdf5,
+        ".keras": load_keras,
+        ".gz": load_compressed,
+        ".onnx": load_onnx,
+        ".pb": load_tf,
+        ".index": load_index,
     }
     return by_suffix.get(suffix, load_text)

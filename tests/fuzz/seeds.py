@@ -11,20 +11,51 @@ from functools import cache
 from importlib import import_module
 
 from tests.conformance import samples
+from tests.conformance.samples.hdf5 import GOLDEN
+from weighbridge.testing.graphs import (
+    IndexedTensor,
+    bundle_entries,
+    checkpoint_index,
+    external_data,
+    keras_metadata,
+    message,
+    onnx_model,
+    onnx_node,
+    onnx_tensor,
+    saved_model,
+    tf_call,
+    tf_graph,
+    tf_node,
+    tf_text,
+)
+from weighbridge.testing.hdf5 import Group, external_link, hdf5_bytes, keras_h5, soft_link
 from weighbridge.testing.models import StoredTensor, gguf_bytes, safetensors_bytes, tiny_safetensors
 from weighbridge.testing.pickles import Pickle, checkpoint_entries, state_dict, torch_legacy, torch_zip, write_zip
 
-FORMATS = ("safetensors", "gguf", "pickle", "torch_zip", "torch_legacy", "text", "unknown")
 PATHS: dict[str, tuple[str, ...]] = {
     "safetensors": ("model.safetensors",),
     "gguf": ("model.gguf",),
     "pickle": ("state.pkl",),
     "torch_zip": ("pytorch_model.bin",),
     "torch_legacy": ("pytorch_model.bin",),
+    "torch_export": ("model.pt2",),
+    "keras": ("model.keras",),
+    "hdf5": ("model.h5",),
+    "zip": ("model.zip",),
+    "tar": ("model.nemo",),
+    "compressed": ("model.pkl.gz",),
+    "npy": ("weights.npy",),
+    "onnx": ("model.onnx",),
+    "tf_saved_model": ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb"),
+    "tf_checkpoint": ("variables.index",),
+    "raw_tensors": ("variables.data-00000-of-00001", "model.onnx_data"),
+    "openvino": ("model.xml",),
+    "pmml": ("model.pmml",),
     "text": ("config.json", "README.md", "recipe.yaml", "vocab.txt", "tokenizer_config.json", "chat_template.jinja"),
     "unknown": ("weights.dat", "notes"),
 }
 """The names under which every input of a format is examined."""
+FORMATS = tuple(PATHS)
 
 
 @cache
@@ -32,7 +63,7 @@ def seeds(form: str) -> tuple[bytes, ...]:
     """Valid and hostile files of one format, smallest first."""
     listed = {module.name for module in pkgutil.iter_modules(samples.__path__)}
     found = [s.data for s in import_module(f"{samples.__name__}.{form}").SAMPLES] if form in listed else []
-    return tuple(sorted({*found, *_MORE[form]()}, key=len))
+    return tuple(sorted({*found, *_MORE.get(form, list)()}, key=len))
 
 
 def _safetensors() -> list[bytes]:
@@ -111,8 +142,44 @@ def _text() -> list[bytes]:
     ]
 
 
+def _onnx() -> list[bytes]:
+    branch = message((1, "then_branch"), (6, message((1, onnx_node("Relu")), (2, "inner"))), (20, 5))
+    escape = onnx_tensor("w", more=external_data(location="../../etc/passwd"))
+    return [
+        onnx_model([onnx_node("If", attributes=[branch])], notes={"author": "nobody"}),
+        onnx_model([onnx_node("PyOp", "ai.onnx.contrib")], domains=("", "ai.onnx.contrib")),
+        onnx_model([onnx_node("Relu")], [escape]),
+    ]
+
+
+def _tf_saved_model() -> list[bytes]:
+    return [
+        saved_model([tf_call("f")], {"f": [tf_node("PyFunc")]}),
+        saved_model([tf_text("/etc/cron.d/x"), tf_node("SaveV2")], assets=["../x"]),
+        tf_graph([tf_node("NoOp")], {"ReadFile": [tf_node("Identity")]}),
+        keras_metadata('{"class_name": "Lambda", "config": {}}'),
+    ]
+
+
+def _tf_checkpoint() -> list[bytes]:
+    one = IndexedTensor(name="a", shape=(2, 3))
+    over = IndexedTensor(name="b", shape=(4,), offset=8)
+    entries = bundle_entries([one, over])
+    return [checkpoint_index(entries), checkpoint_index(entries, compression=1), checkpoint_index(entries[::-1])]
+
+
 def _unknown() -> list[bytes]:
     return [b"\x00" * 40, b"\x89HDF\r\n\x1a\n" + bytes(40), b"\x93NUMPY\x01\x00", b"\x7fELF\x02\x01\x01", b"\xff" * 9]
+
+
+def _hdf5() -> list[bytes]:
+    linked = hdf5_bytes(Group(messages=[external_link("x", "/etc/passwd", "/"), soft_link("y", "/x")]))
+    code = {"class_name": "Lambda", "config": {"function": ["4wEAAAA=", None, None], "function_type": "lambda"}}
+    return [linked, keras_h5(code), *((GOLDEN / name).read_bytes() for name in ("oldest.h5", "latest.h5"))]
+
+
+def _keras() -> list[bytes]:
+    return [(GOLDEN / "functional.keras").read_bytes()]
 
 
 _MORE = {
@@ -121,6 +188,11 @@ _MORE = {
     "pickle": _pickle,
     "torch_zip": _torch_zip,
     "torch_legacy": _torch_legacy,
+    "hdf5": _hdf5,
+    "keras": _keras,
     "text": _text,
+    "onnx": _onnx,
+    "tf_saved_model": _tf_saved_model,
+    "tf_checkpoint": _tf_checkpoint,
     "unknown": _unknown,
 }

@@ -71,7 +71,7 @@ def test_what_is_streamed_has_descriptors_and_is_read() -> None:
 
 
 def test_a_member_that_unfolds_too_far_is_not_opened() -> None:
-    with source_of(write_zip([Entry(name="a", data=bytes(1 << 20), method=8)])) as source:
+    with source_of(write_zip([Entry(name="a", data=bytes(8 << 20), method=8)])) as source:
         archive = walk(source)
         assert "unfolds more than" in archive.problems[0][0]
         with pytest.raises(MalformedArtifactError):

@@ -40,21 +40,16 @@ def test_what_torch_writes_passes_and_is_explained(name: str) -> None:
     assert sums.tensor_bytes > 100
 
 
-def test_a_whole_module_needs_policy_lines_and_nothing_else() -> None:
+def test_a_whole_module_of_torch_s_own_layers_passes() -> None:
     reading = read((REAL / "whole_module.pt").read_bytes())
-    assert on_load(reading).outcome is Outcome.UNKNOWN
-    assert {finding.check for finding in reading.findings if finding.outcome is not Outcome.PASS} == {
-        "code.on-load",
-        "pickle.unlisted-global",
-    }
+    assert on_load(reading).outcome is Outcome.PASS
 
 
-def test_torchscript_is_unknown_for_its_code() -> None:
+def test_torchscript_whose_operators_are_known_is_covered() -> None:
     reading = read((REAL / "torchscript.pt").read_bytes())
-    assert on_load(reading).outcome is Outcome.UNKNOWN
-    assert {f.outcome for f in reading.findings if f.check == "torch_zip.torchscript"} == {Outcome.UNKNOWN}
+    assert on_load(reading).outcome is Outcome.PASS
     assert not any(finding.outcome is Outcome.FAIL for finding in reading.findings)
-    assert account(reading.spans).unexplained_bytes == 0
+    assert account(reading.spans).unexplained_bytes == account(reading.spans).unread_bytes == 0
 
 
 def test_tensors_are_named_and_counted() -> None:

@@ -1,44 +1,127 @@
-"""`weighbridge inspect REF`: the dossier only."""
+"""`weighbridge inspect REF...`: the dossier only."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weighbridge.cli import render, wording
+from weighbridge.cli.reporting import Counted, Reporting, report_options
 from weighbridge.cli.running import Exit, Session, cli_command
-from weighbridge.errors import UsageError
-from weighbridge.vocabulary import Dossier, Finding, Outcome, Preview, Severity
+from weighbridge.errors import HostileInputError, OutputLostError, UsageError, WeighbridgeError
+from weighbridge.vocabulary import Dossier, Finding, ModelRef, Outcome, Preview, Severity
+
+if TYPE_CHECKING:
+    from weighbridge.admission.installation import Installation
+    from weighbridge.policy.suppressions import Suppression
 
 _LEVELS = [severity.value for severity in Severity if severity is not Severity.UNKNOWN]
 
 
 @cli_command(short_help="Examine a model's files; the dossier only, nothing recorded.")
-@click.argument("reference", metavar="REF")
+@click.argument("references", metavar="REF...", nargs=-1, required=True)
 @click.option("--fail-on", type=click.Choice(_LEVELS), default="high", show_default=True, help="Severity that exits 1.")
 @click.option("--header-only", is_flag=True, help="Do not hash: a preview without a subject, never exit 0.")
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
-def command(session: Session, *, reference: str, fail_on: str, header_only: bool, show_all: bool) -> Exit:
-    """Examine the files of REF and print what was found; nothing is decided or recorded.
+@report_options
+def command(
+    session: Session, *, references: tuple[str, ...], reporting: Reporting, header_only: bool, **how: Any
+) -> Exit:
+    """Examine the files of each REF and print what was found; nothing is decided or recorded.
 
     Local models are examined where they lie; others are fetched to a temporary folder. Exit 0: every byte was read and no
-    check failed at or above --fail-on; 1: one did; 3: something could not be read or judged.
+    check failed at or above --fail-on; 1: one did; 3: something could not be read or judged. Of several REFs the worst
+    counts: 1, then 3, then 0.
     """
-    progress = render.Progress(quiet=session.as_json)
+    reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
     with session.installation() as house:
         house.warm_jail()  # first of all: it gets ready while the rest is imported
-        from weighbridge.admission.examination import inspect, preview
+        entries = reporting.entries(house.clock())
+        look = _Look(session=session, house=house, reporting=reporting, entries=entries, **how)
+        codes = [look.at(reference, header_only=header_only, is_one=len(references) == 1) for reference in references]
+    return next(code for code in (Exit.FOUND, Exit.UNSURE, Exit.OK) if code in codes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """How every REF of one call is looked at."""
+
+    session: Session
+    house: Installation
+    reporting: Reporting
+    entries: tuple[Suppression, ...]
+    fail_on: str
+    show_all: bool
+
+    def at(self, reference: str, *, header_only: bool, is_one: bool) -> Exit:
+        """Examine one REF and say what was found. An error stops one REF of several, and the others are examined."""
+        try:
+            return self._preview(reference) if header_only else self._dossier(reference)
+        except (UsageError, OutputLostError):
+            raise
+        except WeighbridgeError as problem:
+            if is_one:
+                raise
+            render.error(problem, as_json=False)
+            return Exit.FOUND if isinstance(problem, HostileInputError) else Exit.UNSURE
+
+    def _dossier(self, reference: str) -> Exit:
+        from weighbridge.admission.examination import inspect
+
+        with self._progress() as progress:
+            dossier = inspect(self._parsed(reference), house=self.house, watch=progress)
+        counted = self.reporting.count(dossier, self.entries, self.house.clock())
+        code = exit_code(counted.findings, is_whole=counted.is_whole, fail_on=self.fail_on)
+        self.reporting.write(dossier, counted.suppressed)
+        if not self.reporting.takes_stdout:
+            self._show(dossier, counted, reference, code)
+        return code
+
+    def _preview(self, reference: str) -> Exit:
+        from weighbridge.admission.examination import preview
+
+        ref = self._parsed(reference)
+        if ref.hub != "local":
+            raise UsageError("a header-only look needs a local path", subject=reference)
+        with self._progress() as progress:
+            seen = preview(ref, house=self.house, watch=progress)
+        self.reporting.write(seen, {})
+        code = exit_code(seen.findings, is_whole=False, fail_on=self.fail_on)
+        if not self.reporting.takes_stdout:
+            _show_preview(seen, self.session, show_all=self.show_all)
+        return code
+
+    def _parsed(self, reference: str) -> ModelRef:
         from weighbridge.hubs.access.references import parse_reference
 
-        ref = parse_reference(reference, house.hubs.found)
+        return parse_reference(reference, self.house.hubs.found)
+
+    @contextmanager
+    def _progress(self) -> Iterator[render.Progress]:
+        progress = render.Progress(quiet=self.session.as_json)
         try:
-            if header_only:
-                if ref.hub != "local":
-                    raise UsageError("a header-only look needs a local path", subject=reference)
-                return _show_preview(preview(ref, house=house, watch=progress), session, fail_on, show_all=show_all)
-            dossier = inspect(ref, house=house, watch=progress)
+            yield progress
         finally:
             progress.end()
-    return _show(dossier, session, reference, fail_on, show_all=show_all)
+
+    def _show(self, dossier: Dossier, counted: Counted, reference: str, code: Exit) -> None:
+        from weighbridge.registry import wire
+
+        if self.session.as_json:
+            told = {"suppressed": counted.listed()} if self.entries else {}
+            render.document("dossier", {"reference": reference, "dossier": wire.plain(dossier), **told})
+            return
+        lines = [render.row("examined", wording.coverage(dossier))]
+        lines += [render.row("model", f"{h.path}  {wording.header(h)}") for h in dossier.headers if h.tensors]
+        lines += wording.sorted_findings(counted.findings, show_all=self.show_all)
+        lines += counted.rows()
+        lines.append(render.row("subject", f"sha256:{dossier.subject}"))
+        lines.append(_result(code, self.fail_on))
+        render.rows(lines)
 
 
 def exit_code(findings: tuple[Finding, ...], *, is_whole: bool, fail_on: str) -> Exit:
@@ -51,36 +134,17 @@ def exit_code(findings: tuple[Finding, ...], *, is_whole: bool, fail_on: str) ->
     return Exit.OK
 
 
-def _show(dossier: Dossier, session: Session, reference: str, fail_on: str, *, show_all: bool) -> Exit:
+def _show_preview(preview: Preview, session: Session, *, show_all: bool) -> None:
     from weighbridge.registry import wire
 
-    is_whole = bool(dossier.artifacts) and not dossier.unread
-    code = exit_code(dossier.findings, is_whole=is_whole, fail_on=fail_on)
-    if session.as_json:
-        render.document("dossier", {"reference": reference, "dossier": wire.plain(dossier)})
-        return code
-    lines = [render.row("examined", wording.coverage(dossier))]
-    lines += [render.row("model", f"{h.path}  {wording.header(h)}") for h in dossier.headers if h.tensors]
-    lines += wording.sorted_findings(dossier.findings, show_all=show_all)
-    lines.append(render.row("subject", f"sha256:{dossier.subject}"))
-    lines.append(_result(code, fail_on))
-    render.rows(lines)
-    return code
-
-
-def _show_preview(preview: Preview, session: Session, fail_on: str, *, show_all: bool) -> Exit:
-    from weighbridge.registry import wire
-
-    code = exit_code(preview.findings, is_whole=False, fail_on=fail_on)
     if session.as_json:
         render.document("preview", {"preview": wire.plain(preview)})
-        return code
+        return
     lines = [render.row("preview", wording.coverage(preview))]
     lines += [render.row("model", f"{h.path}  {wording.header(h)}") for h in preview.headers if h.tensors]
     lines += wording.sorted_findings(preview.findings, show_all=show_all)
     lines.append(render.row("note", "headers only: not hashed, so this is no subject and nothing can be decided on it"))
     render.rows(lines)
-    return code
 
 
 def _result(code: Exit, fail_on: str) -> render.Row:

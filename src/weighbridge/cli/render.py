@@ -80,6 +80,11 @@ def document(name: str, body: dict[str, Any]) -> None:
     _write(json.dumps({"schema": f"weighbridge/{name}", "version": 1, **body}, indent=2) + "\n", sys.stdout)
 
 
+def data(text: str) -> None:
+    """Print a document that is already written, in ASCII: a report in a format of others."""
+    _write(text, sys.stdout)
+
+
 def plain_text(text: str) -> None:
     """Print lines of data, each escaped."""
     for line in text.splitlines():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+from weighbridge.formats.pickling.joblib_arrays import JOBLIB_ARRAY
 from weighbridge.formats.pickling.opcodes import NAMES
-from weighbridge.formats.pickling.report import CHECKS, conclude, structure
+from weighbridge.formats.pickling.report import CHECKS, Report, conclude, structure
 from weighbridge.formats.pickling.streams import Glance, StreamReader, glance
 from weighbridge.formats.pickling.tables import read_tables
 from weighbridge.formats.reading.contract import Format, Match, Reading
@@ -45,9 +46,11 @@ def _sniff_magic(source: Source, seen: Glance) -> Match:
 
 
 def _read(source: Source) -> Reading:
-    reader = StreamReader(source, artifact=source.path)
+    reader = StreamReader(source, artifact=source.path, is_joblib=True)
     streams = reader.read_all()
     report = streams.report
+    if any(found.is_constructed for found in report.globals.values() if found.path == JOBLIB_ARRAY):
+        _read_plainly(source, report)
     more = (
         Fact(name="pickle.streams", value=str(len(streams.values))),
         Fact(name="pickle.opcodes", value=str(report.opcodes)),
@@ -61,6 +64,14 @@ def _read(source: Source) -> Reading:
         findings=tuple(findings),
         header=Header(path=source.path, format="pickle", metadata=more),
     )
+
+
+def _read_plainly(source: Source, report: Report) -> None:
+    """What `pickle.load` makes of a file of joblib's: it takes the numbers of an array for opcodes."""
+    seen = glance(source, is_patient=True)
+    if seen.runs:
+        message = f"runs {seen.runs} where pickle.load reads it, which takes the numbers of an array for opcodes"
+        report.fail("pickle.calls-unsafe-global", message, "byte 0", excerpt=seen.runs)
 
 
 FORMAT = Format(

@@ -14,11 +14,13 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
 from weighbridge.formats.headers.tables import RUN_BY
+from weighbridge.formats.headers.text_code import SOURCE_LIMIT_BYTES, capabilities
 from weighbridge.formats.headers.text_demands import (
     find_code_targets,
     find_python_tags,
     has_odd_target,
     renames_tags,
+    topic_in_template,
     unsafe_in_template,
 )
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
@@ -32,7 +34,7 @@ from weighbridge.formats.headers.text_kinds import (
     missing_content,
 )
 from weighbridge.formats.headers.text_scan import TextScan, scan_text
-from weighbridge.formats.reading.contract import Format, Match, Reading
+from weighbridge.formats.reading.contract import Format, Match, Reading, own_name
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Severity, SpanKind, clip
@@ -55,6 +57,10 @@ _HIDDEN_GRADES = {
     TextKind.JSON_LINES: _INFO,
     TextKind.NOTEBOOK: _INFO,
 }
+_LOADED_SOURCES = re.compile(
+    r"(?:pipeline|handler|modeling|configuration|tokenization|processing|image_processing|custom)[\w-]*\.py\Z"
+)
+"""Sources that a loader imports by their name, or by what a configuration calls them."""
 _LINT_ONLY = {"tokenizer_config.json"}
 """JSON that holds the tokens themselves beside its settings: odd characters belong there, its template is looked at alone."""
 
@@ -187,6 +193,12 @@ class _Reader:
         for offset, path in facts.outside:
             message = f"sends a loader to {clip(path)!r}, which is not a file of this model"
             self.defects.add("text.path-escape", message, f"byte {self.scan.bom_bytes + offset}")
+        for place, step in facts.rewrites:
+            message = f"the tokenizer rewrites text: {clip(step)}"
+            self.defects.add("text.rewrites", message, place, excerpt=step)
+        for name, what in facts.conditional:
+            message = f"the chat template {clip(name)!r} says something else where {clip(what)} is spoken of"
+            self.defects.add("text.template", message, "/chat_template")
         for name, code_point in facts.hidden:
             message = f"the chat template {clip(name)!r} holds the invisible character {code_point}"
             self.defects.add("text.hidden-characters", message, "/chat_template", grade=ODD)
@@ -244,22 +256,44 @@ class _Reader:
             self.defects.add("text.template", message, grade=UNJUDGED)
             return
         text = self.source.read_at(self.scan.bom_bytes, self.source.size_bytes - self.scan.bom_bytes)
-        stem = PurePosixPath(self.source.path).name.split(".")[0]
+        stem = own_name(self.source.path).split(".")[0]
         name = "" if stem == "chat_template" else stem
         template = text.decode(self.scan.encoding)
         self.digests.append(template_fact(name, template))
         if found := unsafe_in_template(template):
             self.refuse_template(name or "default", found, "line 1")
+        if topic := topic_in_template(template):
+            message = f"the chat template says something else where {clip(topic)} is spoken of"
+            self.defects.add("text.template", message, "line 1")
 
     def look_at_code(self) -> None:
         """Name source that is carried along, and who runs it where somebody does without being asked."""
-        name = PurePosixPath(self.source.path).name.lower()
+        name = own_name(self.source.path)
         if name in RUN_BY:
             message = f"{SAYS[self.kind]} that {RUN_BY[name]}, and that this release does not analyse"
             self.defects.add("text.code-carried", message, grade=UNJUDGED)
             return
+        if name.endswith(".py"):
+            self.look_at_python(name)
         message = f"{SAYS[self.kind]}; it runs where somebody imports or starts it"
         self.defects.add("text.code-carried", message, grade=(Outcome.NOT_APPLICABLE, Severity.INFO))
+
+    def look_at_python(self, name: str) -> None:
+        """Name what importing the file would do, and what its functions may do."""
+        if self.source.size_bytes > SOURCE_LIMIT_BYTES:
+            return
+        text = self.source.read_at(self.scan.bom_bytes, self.source.size_bytes - self.scan.bom_bytes)
+        try:
+            found = capabilities(text.decode(self.scan.encoding))
+        except ValueError:
+            return  # whoever imports it fails as well
+        is_imported = _LOADED_SOURCES.match(name) is not None
+        for item in found[:EVIDENCE_LIMIT]:
+            place, when = f"line {item.line}", "where it is imported" if item.is_on_import else "in a function"
+            message = f"Python source {item.does} {when}: {clip(item.name)}"
+            is_grave = item.is_on_import or (is_imported and item.does != "reaches the network")
+            grade = (Outcome.FAIL, Severity.CRITICAL if item.is_on_import else Severity.HIGH) if is_grave else UNJUDGED
+            self.defects.add("text.code-capability", message, place, grade=grade, excerpt=item.name)
 
     def look_for_hidden(self) -> None:
         """Report characters that nobody sees, as gravely as the kind of text deserves."""
@@ -270,7 +304,7 @@ class _Reader:
 
     def is_vocabulary(self) -> bool:
         """Whether the tokens of a model stand in this file."""
-        return self.kind is TextKind.VOCABULARY or PurePosixPath(self.source.path).name.lower() in _LINT_ONLY
+        return self.kind is TextKind.VOCABULARY or own_name(self.source.path) in _LINT_ONLY
 
     def header(self) -> Header | None:
         """What the file says about the model, None where that is nothing."""
@@ -291,11 +325,19 @@ FORMAT = Format(
     name="text",
     title="text of a model repository",
     media_type="text/plain",
-    version=1,
+    version=2,
     may_hold_code=False,
     checks=(
         *(f"text.{what}" for what in ("structure", "remote-code", "lfs-pointer", "code-carried", "hidden-characters")),
-        *("text.yaml", "text.template", "text.misnamed", "text.path-escape", "code.on-load"),
+        *(
+            "text.yaml",
+            "text.template",
+            "text.misnamed",
+            "text.path-escape",
+            "text.code-capability",
+            "text.rewrites",
+            "code.on-load",
+        ),
     ),
     references=(
         "https://www.rfc-editor.org/rfc/rfc8259",

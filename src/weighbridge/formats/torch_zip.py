@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.archives.zip import find_directory
+from weighbridge.formats.archives.flavours import flavours_of
 from weighbridge.formats.headers.defects import OverLimitError
 from weighbridge.formats.pickling.report import CHECKS, conclude, structure
 from weighbridge.formats.pickling.tables import read_tables
@@ -12,21 +11,10 @@ from weighbridge.formats.reading.contract import Format, Match, Reading, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.vocabulary import Outcome, SpanKind
 
-_MARKS = (b"data.pkl", b"constants.pkl")
-
 
 def _sniff(source: Source) -> Match:
-    """A zip archive with a member that torch loads; where the directory cannot be read, the first member tells."""
-    head = source.head(512).lower()
-    try:
-        directory = find_directory(source)
-        names = source.read_at(directory.offset, directory.size_bytes).lower()
-    except MalformedArtifactError:
-        names = b""
-    if any(mark in names for mark in _MARKS):
-        return Match.CERTAIN
-    is_cut = head.startswith(b"pk\x03\x04") and any(mark in head for mark in _MARKS)
-    return Match.CERTAIN if is_cut else Match.NO
+    """A zip archive with a member that torch loads."""
+    return Match.CERTAIN if "torch_zip" in flavours_of(source) else Match.NO
 
 
 def _read(source: Source) -> Reading:

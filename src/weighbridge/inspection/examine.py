@@ -17,6 +17,7 @@ from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import account
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, require_countable
+from weighbridge.inspection.parts import Inner, Room, examine_parts
 from weighbridge.plugins import BrokenUnit, Units, find_units
 from weighbridge.registry import wire
 from weighbridge.vocabulary import Finding, Header, SpanKind, Tool, Unread, clip
@@ -30,9 +31,13 @@ _Result = tuple[Reading, tuple[Finding, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """The formats that read a file, the first of which accounts for it, and how sure they are."""
+    """The formats that read a file, the first of which accounts for it, and how sure they are.
+
+    `sure` are those whose match is the best; the others may run what they find all the same.
+    """
 
     formats: tuple[Format, ...]
+    sure: tuple[Format, ...]
     match: Match
     findings: tuple[Finding, ...]
 
@@ -84,33 +89,58 @@ def examine_source(source: Source, formats: Mapping[str, Format]) -> Examined:
     """Let the formats decide whose file it is, have it read, and add up the bytes.
 
     Where two are CERTAIN, or two are LIKELY and none is CERTAIN, all of them read it and every finding is kept, and so is what
-    a LIKELY format that may hold code finds beside a CERTAIN one: a file that is two things at once is judged as both.
+    a LIKELY format that may hold code finds beside a CERTAIN one: a file that is two things at once is judged as both. What
+    lies inside an archive is examined in the same way.
     """
+    seen = _look(source, formats, Room())
+    spans = seen.inner.spans
+    return Examined(
+        readers=seen.readers,
+        account=account(spans),
+        findings=(*seen.inner.findings, *judgements.cut_headers(seen.inner.headers, TENSOR_LIMIT)),
+        headers=tuple(replace(header, tensors=header.tensors[:TENSOR_LIMIT]) for header in seen.inner.headers),
+        unread=tuple(
+            Unread(path=source.path, size_bytes=span.end - span.start, reason=clip(span.note) or "not examined")
+            for span in spans
+            if span.kind is SpanKind.UNREAD
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One file, or one inside it: the names of the formats that read it, and what they found."""
+
+    readers: tuple[str, ...]
+    inner: Inner
+
+
+def _look(source: Source, formats: Mapping[str, Format], room: Room) -> _Seen:
     choice = _choose(source, formats)
     results = [_read(unit, source) for unit in choice.formats]
     findings = [*choice.findings, judgements.recognised(source.path, choice.formats, choice.match)]
     if len(results) > 1:
         findings.append(judgements.ambiguous(source.path, choice.formats, choice.match))
-    expected = {name for unit in choice.formats for name in unit.containers}
+    expected = {name for unit in choice.sure for name in unit.containers}
     others = set() if choice.is_fallback else set(containers_in(source)) - expected
     if others:
         findings.append(judgements.second_container(source.path, choice.formats, sorted(others)))
     for reading, complaint in results:
         findings += [*reading.findings, *complaint]
     findings += _on_load(source, choice.formats, results)
-    spans = results[0][0].spans if results else whole(SpanKind.UNREAD, source, "no format could be tried")
-    findings.append(judgements.accounted(source, spans))
     headers = [reading.header for reading, _ in results if reading.header]
-    return Examined(
+    spans = results[0][0].spans if results else whole(SpanKind.UNREAD, source, "no format could be tried")
+    for number, (reading, _) in enumerate(results):
+        if not reading.parts:
+            continue
+        inside = examine_parts(source, reading, room, lambda part, left: _look(part, formats, left).inner)
+        spans = inside.spans if number == 0 else spans
+        findings += inside.findings
+        headers += inside.headers
+    findings.append(judgements.accounted(source, spans))
+    return _Seen(
         readers=tuple(unit.name for unit in choice.formats) or (FALLBACK,),
-        account=account(spans),
-        findings=(*findings, *judgements.cut_headers(headers, TENSOR_LIMIT)),
-        headers=tuple(replace(header, tensors=header.tensors[:TENSOR_LIMIT]) for header in headers),
-        unread=tuple(
-            Unread(path=source.path, size_bytes=span.end - span.start, reason=clip(span.note) or "not examined")
-            for span in spans
-            if span.kind is SpanKind.UNREAD
-        ),
+        inner=Inner(spans=spans, findings=tuple(findings), headers=tuple(headers)),
     )
 
 
@@ -153,8 +183,9 @@ def _choose(source: Source, formats: Mapping[str, Format]) -> _Choice:
     chosen = sorted((formats[name] for name in names), key=lambda unit: (not unit.may_hold_code, unit.name))
     if not chosen and FALLBACK in formats:
         chosen = [formats[FALLBACK]]
-    is_sure = all(matches.get(name) is best for name in names)
-    return _Choice(formats=tuple(chosen), match=best if is_sure else Match.LIKELY, findings=tuple(findings))
+    sure = tuple(unit for unit in chosen if matches.get(unit.name) is best)
+    match = best if len(sure) == len(chosen) else Match.LIKELY
+    return _Choice(formats=tuple(chosen), sure=sure, match=match, findings=tuple(findings))
 
 
 def _read(unit: Format, source: Source) -> _Result:
@@ -172,8 +203,14 @@ def _read(unit: Format, source: Source) -> _Result:
 
 
 def _on_load(source: Source, formats: Sequence[Format], results: Sequence[_Result]) -> list[Finding]:
-    """What inspection adds about code: nothing where every reader of a format that may hold code spoke of it."""
-    spoke = [any(finding.check == judgements.ON_LOAD for finding in reading.findings) for reading, _ in results]
+    """What inspection adds about code: nothing where every reader of a format that may hold code spoke of it.
+
+    The reader of an archive speaks of it by its parts, each of which gets an answer of its own.
+    """
+    spoke = [
+        bool(reading.parts) or any(finding.check == judgements.ON_LOAD for finding in reading.findings)
+        for reading, _ in results
+    ]
     silent = [
         unit
         for unit, (_, complaint), has_spoken in zip(formats, results, spoke, strict=True)
@@ -190,13 +227,19 @@ def _nothing(source: Source, note: str) -> Reading:
 
 def _require_sound(reading: Reading, source: Source) -> None:
     """A reader's spans are sorted, without gap or overlap, from byte 0 to the end of the file; its numbers are countable."""
-    position = 0
+    position, borders = 0, {0}
     for span in reading.spans:
         if span.start != position or span.end <= span.start:
             raise ValueError(f"its spans do not meet at byte {position}")
         position = span.end
+        borders.add(position)
     if position != source.size_bytes:
         raise ValueError(f"its spans end at byte {position} of {source.size_bytes}")
+    position = 0
+    for part in reading.parts:
+        if not position <= part.start <= part.end or not {part.start, part.end} <= borders:
+            raise ValueError(f"its parts are not in order, or not on the borders of its spans, at byte {part.start}")
+        position = part.end
     header = reading.header
     if header is None:
         return

@@ -14,13 +14,14 @@ from functools import cache
 from weighbridge.errors import JailError, MalformedArtifactError
 from weighbridge.inspection import judgements
 from weighbridge.inspection.examined import FALLBACK, Equipment, Examined, read_examined, tame
+from weighbridge.inspection.inventory import take_inventory
 from weighbridge.inspection.tasks import EQUIP, EXAMINE
 from weighbridge.jail.confinement import Completed, Confinement, Jail, Job, Stopped, StopReason
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile, WeighedModel
 from weighbridge.vocabulary import Artifact, ByteAccount, Finding, Header, Tool, Unread, clip
 
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 """Grows whenever inspection may answer differently for the same bytes and the same formats."""
 
 EMPTY = "empty"
@@ -166,6 +167,7 @@ def inspect_model(
         known.findings.append(judgements.beyond_budget(total, known.seen, tour.ended_because))
     if known.examined == total:
         known.findings.append(judgements.all_examined(total))
+    known.findings += tame(take_inventory(known.headers))
     used = {f"format.{name}" for name in known.readers}
     return Inspection(
         artifacts=tuple(known.artifacts),

@@ -19,6 +19,7 @@ AMBIGUOUS = "format.ambiguous"
 ACCOUNTED = "bytes.accounted"
 ON_LOAD = "code.on-load"
 EXAMINED = "inspection.examined"
+INSIDE = "inspection.inside"
 TENSORS = "inspection.tensors"
 PLUGIN_FORMATS = "plugin.formats"
 PLUGIN_HUBS = "plugin.hubs"
@@ -28,6 +29,7 @@ CHECKS = {
     ACCOUNTED: "every byte is header, tensor or padding; none is unexplained or unread",
     ON_LOAD: "loading the file runs no code that no policy covers",
     EXAMINED: "the confined reader gave an answer for every file",
+    INSIDE: "every file inside an archive could be opened and was examined",
     TENSORS: "all tensors of the file are listed in the dossier",
     PLUGIN_FORMATS: "every format unit loads, and the confined reader has the same ones as this program",
     PLUGIN_HUBS: "every hub unit loads",
@@ -121,6 +123,25 @@ def nobody_knows_code(path: str, silent: Sequence[Format], *, is_read: bool) -> 
         message=f"nobody knows whether loading it runs code: {spoken}",
         evidence=(Evidence(artifact=path),),
     )
+
+
+def parts_left(path: str, count: int, reason: str) -> Finding:
+    """Files inside one file that nobody opened: UNKNOWN."""
+    return Finding(
+        check=INSIDE,
+        outcome=Outcome.UNKNOWN,
+        severity=Severity.HIGH,
+        message=f"{count:,} files inside it were not examined: {reason}",
+        evidence=(Evidence(artifact=path),),
+    )
+
+
+def part_broken(path: str, problem: MalformedArtifactError) -> tuple[Finding, ...]:
+    """A file inside one that cannot be opened: FAIL, because another program may open it all the same."""
+    evidence = (Evidence(artifact=path, locator=clip(problem.locator)),)
+    message = f"a file inside it cannot be opened: {clip(problem.message)}"
+    failed = Finding(check=INSIDE, outcome=Outcome.FAIL, severity=Severity.HIGH, message=message, evidence=evidence)
+    return failed, nobody_knows_code(path, (), is_read=False)
 
 
 def malformed(path: str, name: str, problem: MalformedArtifactError) -> Finding:

@@ -8,6 +8,7 @@ joblib inflates by the first bytes (joblib/compressor.py). Each of them is recog
 from __future__ import annotations
 
 import bz2
+import lzma
 import re
 import tarfile
 import zlib
@@ -22,6 +23,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_FIRST_BLOCK = 512
 _SAMPLE_BYTES = 4096
 _INFLATED_BYTES = 64
+_MEMORY_LIMIT_BYTES = 80 << 20
 _PROTO = b"\x80"
 _ZFILE = re.compile(rb"ZF0x[0-9a-fA-F]+")
 """joblib's own container before 0.10: the length in hexadecimal, then a zlib stream (joblib/numpy_pickle_compat.py)."""
@@ -75,7 +77,7 @@ def _inflates(magic: bytes, inflater: Callable[[], _Inflater]) -> Callable[[Sour
                 return True
             # Text that begins with x^ inflates for some bytes by chance, and never for as long as a whole sample.
             return len(first) == _INFLATED_BYTES and bool(inflater().decompress(head, 1 << 20))
-        except (zlib.error, OSError):
+        except (zlib.error, OSError, lzma.LZMAError, EOFError):
             return False
 
     return is_one
@@ -92,5 +94,7 @@ _CONTAINERS: dict[str, Callable[[Source], bool]] = {
     "zlib": _inflates(b"x", zlib.decompressobj),
     "gzip": _inflates(b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
     "bzip2": _inflates(b"BZh", bz2.BZ2Decompressor),
+    "xz": _inflates(b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT_BYTES)),
+    "lzma": _inflates(b"\x5d\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY_LIMIT_BYTES)),
     "joblib": _is_joblib_0_9,
 }

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import OverLimitError
-from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.formats.reading.spans import Span
 from weighbridge.vocabulary import SpanKind, clip
 
@@ -26,8 +26,8 @@ MEMBER_LIMIT = 12_000
 DIRECTORY_LIMIT_BYTES = 64 << 20
 PROBLEM_LIMIT = 20
 STORED, DEFLATED = 0, 8
-RATIO_LIMIT = 200
-"""Largest expansion of a compressed member."""
+RATIO_LIMIT, RATIO_FREE_BYTES = 200, 4 << 20
+"""Largest expansion of a compressed member, and the size up to which any is let pass: zeros pack a thousand times."""
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -341,8 +341,13 @@ def _check_method(member: Member, archive: Archive) -> None:
         archive.complain(f"{member.name} is compressed by method {member.method}", place)
     if member.method == STORED and member.stored_bytes != member.size_bytes:
         archive.complain(f"{member.name} is stored, but not at its size", place)
-    if member.method == DEFLATED and member.size_bytes > max(member.stored_bytes, 64) * RATIO_LIMIT:
+    if _unfolds_too_far(member):
         archive.complain(f"{member.name} unfolds more than {RATIO_LIMIT} times", place)
+
+
+def _unfolds_too_far(member: Member) -> bool:
+    is_large = member.method == DEFLATED and member.size_bytes > RATIO_FREE_BYTES
+    return is_large and member.size_bytes > member.stored_bytes * RATIO_LIMIT
 
 
 def _check_extras(extra: bytes, member: Member, archive: Archive) -> bool:
@@ -387,26 +392,6 @@ def _read_descriptor(source: Source, member: Member, directory: Directory, archi
     return end
 
 
-class Inflated(Source):
-    """A decompressed member: a Source over bytes in memory."""
-
-    __slots__ = ("_bytes",)
-
-    def __init__(self, data: bytes, *, path: str) -> None:
-        super().__init__(-1, path=path, size_bytes=len(data))
-        self._bytes = data
-
-    def read_at(self, offset: int, size_bytes: int) -> bytes:
-        """Exactly `size_bytes` bytes from `offset`.
-
-        Raises:
-            MalformedArtifactError: the range leaves the member.
-        """
-        if offset < 0 or size_bytes < 0 or offset + size_bytes > self.size_bytes:
-            raise MalformedArtifactError(f"{size_bytes} bytes leave the member", locator=f"byte {offset}")
-        return self._bytes[offset : offset + size_bytes]
-
-
 def open_member(source: Source, member: Member, *, path: str, limit_bytes: int) -> Source:
     """The content of a member as a Source: a part of the file where it is stored, else decompressed within `limit_bytes`.
 
@@ -419,7 +404,7 @@ def open_member(source: Source, member: Member, *, path: str, limit_bytes: int) 
         )
     if member.method == STORED:
         return source.part(member.data_offset, member.stored_bytes, path=path)
-    if member.size_bytes > min(limit_bytes, max(member.stored_bytes, 64) * RATIO_LIMIT):
+    if member.size_bytes > limit_bytes or _unfolds_too_far(member):
         raise MalformedArtifactError("the member unfolds too far", locator=f"byte {member.data_offset}")
     engine = zlib.decompressobj(-15)
     try:
@@ -428,7 +413,7 @@ def open_member(source: Source, member: Member, *, path: str, limit_bytes: int) 
         raise MalformedArtifactError("the compressed data are broken", locator=f"byte {member.data_offset}") from broken
     if len(data) != member.size_bytes or not engine.eof or engine.unused_data:
         raise MalformedArtifactError("the member does not unfold to its size", locator=f"byte {member.data_offset}")
-    return Inflated(data, path=path)
+    return Inflated(data, path=path, outer=source)
 
 
 def checksum(content: Source) -> int:

@@ -84,6 +84,66 @@ def unsafe_in_template(text: str) -> str:
     return found.group() if found else ""
 
 
+_TOPIC = re.compile(
+    r"""([\"'])([^\W\d_][\w ,.'-]{2,80})\1\s*(?:\|\s*\w+\s*)?\bin\b\s*\(*\s*[\w.\[\]\"'\s|():-]{0,120}?(?:content|text|prompt|query|question)\b"""
+)
+"""A word or phrase, without the marks of a template's own tokens, that is looked for in what somebody said."""
+_TOPIC_CALL = re.compile(
+    r"""(?:content|text|prompt|query|question)[\"'\])\s]*(?:\|\s*\w+\s*)*\.(?:find|count|startswith|endswith|index)\(\s*([\"'])([^\W\d_][\w ,.'-]{2,80})\1"""
+)
+
+
+def topic_in_template(text: str) -> str:
+    """The first word or phrase on which a template makes what it says depend; empty where there is none."""
+    for pattern in (_TOPIC, _TOPIC_CALL):
+        for match in pattern.finditer(text):
+            if match.group(2) not in _PART_KINDS:
+                return match.group(2)
+    return ""
+
+
+_PART_KINDS = frozenset(
+    (
+        "text",
+        "image",
+        "image_url",
+        "video",
+        "audio",
+        "content",
+        "type",
+        "input_audio",
+        "tool_calls",
+        "reasoning_content",
+    )
+)
+"""Keys of the parts of a message, which a template has to look for."""
+
+
+def rewriting_steps(tokenizer: Any) -> Iterator[tuple[str, str]]:
+    """Steps of a tokenizer's normaliser or decoder that put words in the place of others, with where they stand.
+
+    Honest ones replace spaces, quotation marks and the like.
+    """
+    for place in ("normalizer", "decoder"):
+        pending = [tokenizer.get(place)] if isinstance(tokenizer, dict) else []
+        while pending and len(pending) < _STEP_LIMIT:
+            step = pending.pop()
+            if not isinstance(step, dict):
+                continue
+            pending += [item for key in ("normalizers", "decoders") for item in (step.get(key) or [])[:_STEP_LIMIT]]
+            pattern = step.get("pattern")
+            literal = pattern.get("String") if isinstance(pattern, dict) else None
+            said = f"{literal or ''}\0{step.get('content') or ''}\0{step.get('prepend') or ''}"
+            regex = pattern.get("Regex") if isinstance(pattern, dict) else None
+            if _WORDS.search(said) or (isinstance(regex, str) and _ADDRESS.search(regex)):
+                yield f"/{place}", f"{step.get('type')} {pattern} by {step.get('content')!r}"
+
+
+_WORDS = re.compile(r"[^\W\d_]{3,}|://|[^\W_]\.[^\W_]")
+_ADDRESS = re.compile(r"https?|www|://")
+_STEP_LIMIT = 200
+
+
 def _character(escape: re.Match[str]) -> str:
     two, four, octal = escape.groups()
     return chr(int(octal, 8) if octal else int(two or four, 16))

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from itertools import islice
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
@@ -18,9 +18,12 @@ from weighbridge.formats.headers.text_demands import (
     foreign_components,
     foreign_parent,
     leaves_folder,
+    rewriting_steps,
     spelled,
+    topic_in_template,
     unsafe_in_template,
 )
+from weighbridge.formats.reading.contract import own_name
 from weighbridge.vocabulary import Fact, clip
 
 JSON_LIMIT_BYTES = 40 << 20
@@ -39,11 +42,32 @@ _WANTED_NAMES = frozenset(
         "added_tokens",
         "pre_tokenizer",
         "weight_map",
+        "normalizer",
+        "decoder",
     )
 )
 _WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
 _WANTED_SPELLED = re.compile(rb'"(?:' + b"|".join(map(spelled, sorted(_WANTED_NAMES))) + rb')"\Z')
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
+_CONFIG_KEYS = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
+    *(
+        "num_key_value_heads",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+        "use_bias",
+        "max_position_embeddings",
+    ),
+    *("type_vocab_size", "qk_layernorm", "use_qk_norm", "rotary_dim", "attention_in_bias", "qkv_bias"),
+    *("n_embd", "n_layer", "n_head", "n_inner", "n_positions", "n_ctx", "dim", "n_layers", "n_heads", "hidden_dim"),
+    *("num_local_experts", "num_experts", "n_routed_experts", "n_shared_experts", "moe_intermediate_size"),
+    *("shared_expert_intermediate_size", "first_k_dense_replace", "decoder_sparse_step", "moe_layer_freq"),
+    *("num_nextn_predict_layers", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"),
+    *("r", "lora_alpha", "add_cross_attention"),
+)
+"""Whole numbers and yes-or-no of a configuration that say which tensors a model has."""
+_CONFIG_LIMIT = 1 << 40
 _TEXT = re.compile(rb"(\"(?:[^\"\\]|\\.)*+\")(\s*+:)?", re.DOTALL)
 _NOTHING = (b"false", b"null", b"{}", b"[]", b'""', b"0")
 
@@ -53,7 +77,8 @@ class JsonFacts:
     """What one document says about a model.
 
     `remote` has (byte offset, key) of every request for foreign code, `outside` (byte offset, path) of every path that leaves the
-    folder, `unsafe` what does not belong in a chat template; `unlooked` names what was too long to be looked at.
+    folder, `unsafe` what does not belong in a chat template, `conditional` the words on which one makes what it says depend, `rewrites` (JSON
+    pointer, step) of a tokenizer that puts words in the place of others; `unlooked` names what was too long to be looked at.
     """
 
     survey: Survey
@@ -65,6 +90,8 @@ class JsonFacts:
     hidden: list[tuple[str, str]] = field(default_factory=list)
     outside: list[tuple[int, str]] = field(default_factory=list)
     unsafe: list[tuple[str, str]] = field(default_factory=list)
+    conditional: list[tuple[str, str]] = field(default_factory=list)
+    rewrites: list[tuple[str, str]] = field(default_factory=list)
     unlooked: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -91,7 +118,7 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         (w.offset, w.key) for w in result.watched if not data[w.offset : w.offset + 16].startswith(_NOTHING)
     ]
     small = len(data) <= _BUILD_LIMIT_BYTES
-    name = PurePosixPath(path).name.lower()
+    name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:
         _take_config(load(data), facts)
     if name == "tokenizer.json" or {"model", "added_tokens"} <= members.keys():
@@ -113,8 +140,20 @@ def _take_demands(data: bytes, name: str, members: dict[str, tuple[int, int]], f
         facts.unlooked.append(f"what {name} asks for")
     elif name in _DEMANDING:
         _DEMANDING[name](load(data), facts)
+    if members.keys() & {"normalizer", "decoder"}:
+        _take_rewriting(data, members, facts)
     if "weight_map" in members:
         _take_shards(data, *members["weight_map"], facts)
+
+
+def _take_rewriting(data: bytes, members: dict[str, tuple[int, int]], facts: JsonFacts) -> None:
+    """Steps by which a tokenizer changes what is said to the model, or what the model says."""
+    for name in ("normalizer", "decoder"):
+        start, end = members.get(name, (0, 0))
+        if end - start > _BUILD_LIMIT_BYTES:
+            facts.unlooked.append(f"the tokenizer's {name}")
+        elif end:
+            facts.rewrites += list(islice(rewriting_steps({name: load(data[start:end])}), _TEMPLATES_LIMIT))
 
 
 def canonical_sha256(value: Any) -> str:
@@ -136,6 +175,13 @@ def _take_config(config: Any, facts: JsonFacts) -> None:
     facts.cache_bytes_per_token = cache_of_config(config)
     facts.digests.append(Fact(name="config", value=canonical_sha256(config)))
     _take_metadata(config, facts)
+    facts.metadata += [
+        Fact(name=f"config.{key}", value=str(value).lower())
+        for key in _CONFIG_KEYS
+        if type(value := config.get(key)) is bool or (type(value) is int and 0 <= value < _CONFIG_LIMIT)
+    ]
+    if isinstance(config.get("mlp_only_layers"), list) and config["mlp_only_layers"]:
+        facts.metadata.append(Fact(name="config.mlp_only_layers", value="some"))
 
 
 def _take_tokenizer_config(config: Any, facts: JsonFacts) -> None:
@@ -168,6 +214,8 @@ def _take_templates(value: Any, facts: JsonFacts) -> None:
             facts.hidden += [(name or "default", item.code_point) for item in find_hidden(text)]
             if found := unsafe_in_template(text):
                 facts.unsafe.append((name or "default", found))
+            if topic := topic_in_template(text):
+                facts.conditional.append((name or "default", topic))
 
 
 def _take_modules(modules: Any, facts: JsonFacts) -> None:

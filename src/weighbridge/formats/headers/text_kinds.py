@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 
 from weighbridge.formats.headers.tables import BINARY_SUFFIXES, TEXT_NAMES, TEXT_SUFFIXES
+from weighbridge.formats.reading.contract import own_name
 
 
 class TextKind(Enum):
@@ -52,7 +53,7 @@ def kind_of(path: str, head: bytes, tail: bytes, size_bytes: int) -> TextKind:
     """The kind of a text from its first and last bytes and its name."""
     if size_bytes <= 1024 and _POINTER.match(head):
         return TextKind.LFS_POINTER
-    name = PurePosixPath(path).name.lower()
+    name = own_name(path)
     if name in TEXT_NAMES:
         return TextKind(TEXT_NAMES[name])
     suffix = PurePosixPath(name).suffix

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.joblib_arrays import read_array
 from weighbridge.formats.pickling.judge import put_items, put_pairs
 from weighbridge.formats.pickling.machine import Action, Machine
 from weighbridge.formats.pickling.opcodes import NAMES
+from weighbridge.formats.pickling.shapes import ArrayWrapper
 from weighbridge.formats.pickling.values import ATOMS, TOP, Blob, Global, Mapping, Obj, Sequence, Value
 
 _CONTAINERS = (tuple, Mapping, Sequence, Obj)
@@ -229,7 +231,10 @@ def _new_obj_ex(machine: Machine, _: Value) -> None:
 
 def _build(machine: Machine, _: Value) -> None:
     state = machine.stack.pop()
-    machine.judge.set_state(machine.stack[-1], state, machine.locator)
+    target = machine.stack[-1]
+    machine.judge.set_state(target, state, machine.locator)
+    if machine.is_joblib and target.__class__ is Obj and isinstance(target.facts, ArrayWrapper):
+        machine.stack[-1] = read_array(machine, target.facts)
 
 
 def _pers_id(machine: Machine, text: str) -> None:

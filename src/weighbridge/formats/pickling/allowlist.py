@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable
+from collections.abc import Mapping as Mapped
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -27,8 +28,25 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.pickling.values import TOP, Blob, Global, Mapping, Obj, Sequence, Value
 
 KINDS = ("call", "class", "value")
-_FILES = ("base.toml", "numpy.toml", "torch.toml")
-_FIELDS = {"module", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}
+_FILES = ("base.toml", "numpy.toml", "joblib.toml", "torch.toml")
+_PACKAGES = {
+    "sklearn": "sklearn.toml",
+    "scipy": "scipy.toml",
+    "pandas": "pandas.toml",
+    "xgboost": "boosting.toml",
+    "lightgbm": "boosting.toml",
+    "catboost": "boosting.toml",
+    "torch": "torch_modules.toml",
+    "transformers": "transformers.toml",
+    "tokenizers": "transformers.toml",
+    "accelerate": "transformers.toml",
+    "omegaconf": "configurations.toml",
+    "fairseq": "configurations.toml",
+    "typing": "configurations.toml",
+    "ultralytics": "ultralytics.toml",
+}
+"""Policies that are parsed when a name of their package is first looked up."""
+_FIELDS = {"module", "modules", "names", "kind", "arguments", "makes", "items", "build", "tag", "check", "source"}
 
 ARGUMENT_LIMIT = 1000
 """Most arguments of one call that are looked at."""
@@ -62,7 +80,7 @@ class Entry:
     """One covered name.
 
     `makes` is the path of what a call gives; `items` what it may be filled with (`mapping`, `list`, `set` or nothing);
-    `build` which state it takes (`attributes`, `reviewed` for a class
+    `build` which state it takes (`attributes`, `object` for attributes of what is no container, `reviewed` for a class
     whose own `__setstate__` was read and found inert, the name of a check, or nothing); `check` names a closer look at the
     arguments (`formats.pickling.shapes`); `tag` lets other entries ask for this name as an argument. `policy` is where it
     is written down.
@@ -85,28 +103,49 @@ class Entry:
 
 
 class Allowlist:
-    """Entries by (module, name). `add` gives a wider list and leaves this one as it is."""
+    """Entries by (module, name). `add` gives a wider list and leaves this one as it is.
 
-    __slots__ = ("_entries",)
+    `later`: texts of policies by the package whose names they hold, read when one of these is first asked for; an entry that is
+    there already stays.
+    """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    __slots__ = ("_entries", "_later")
+
+    def __init__(self, entries: Iterable[Entry], *, later: Mapped[str, tuple[str, str]] | None = None) -> None:
         self._entries = {(entry.module, entry.name): entry for entry in entries}
+        self._later = dict(later or {})
 
     def __len__(self) -> int:
         """How many names are covered."""
+        self._read_all()
         return len(self._entries)
 
     def find(self, module: str, name: str) -> Entry | None:
         """The entry of exactly this name."""
-        return self._entries.get((module, name))
+        found = self._entries.get((module, name))
+        package = module.partition(".")[0]
+        if found is None and package in self._later:
+            self._read(package)
+            found = self._entries.get((module, name))
+        return found
 
     def entries(self) -> tuple[Entry, ...]:
         """Every entry, in the order of its path."""
+        self._read_all()
         return tuple(entry for _, entry in sorted(self._entries.items()))
 
     def add(self, more: Iterable[Entry]) -> Allowlist:
         """This list with further entries; an entry of the same name is replaced."""
-        return Allowlist([*self._entries.values(), *more])
+        return Allowlist([*self._entries.values(), *more], later=self._later)
+
+    def _read(self, package: str) -> None:
+        origin, text = self._later.pop(package)
+        for entry in read_entries(text, origin=origin):
+            self._entries.setdefault((entry.module, entry.name), entry)
+
+    def _read_all(self) -> None:
+        while self._later:
+            self._read(next(iter(self._later)))
 
 
 def policy_line(module: str, name: str, kind: str, *, takes: Iterable[str] = ()) -> str:
@@ -145,20 +184,22 @@ def read_entries(text: str, *, origin: str) -> list[Entry]:
 def _entries_of(block: dict[str, Any], policy: str) -> list[Entry]:
     usual: list[list[str]] = [] if block["kind"] == "value" else [[]]
     signatures = tuple(_signature(words) for words in block.get("arguments", usual))
+    modules = block["modules"] if "modules" in block else {block["module"]: block["names"]}
     return [
         Entry(
-            module=block["module"],
+            module=module,
             name=name,
             kind=block["kind"],
             signatures=signatures,
-            makes=block.get("makes", f"{block['module']}.{name}"),
+            makes=block.get("makes", f"{module}.{name}"),
             items=block.get("items", ""),
             build=block.get("build", ""),
             tag=block.get("tag", ""),
             check=block.get("check", ""),
             policy=policy,
         )
-        for name in block["names"]
+        for module, names in modules.items()
+        for name in names
     ]
 
 
@@ -166,8 +207,10 @@ def _entries_of(block: dict[str, Any], policy: str) -> list[Entry]:
 def base_allowlist() -> Allowlist:
     """The list that ships with this release."""
     folder = files("weighbridge.formats.pickling") / "data"
+    texts = {name: (folder / name).read_text("utf-8") for name in {*_FILES, *_PACKAGES.values()}}
     return Allowlist(
-        entry for name in _FILES for entry in read_entries((folder / name).read_text("utf-8"), origin=name)
+        (entry for name in _FILES for entry in read_entries(texts[name], origin=name)),
+        later={package: (name, texts[name]) for package, name in _PACKAGES.items()},
     )
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from weighbridge.formats.pickling.allowlist import Allowlist, Entry, policy_line
 from weighbridge.formats.pickling.danger import DangerList
+from weighbridge.formats.pickling.facts import Refusal
 from weighbridge.formats.pickling.report import Report
-from weighbridge.formats.pickling.shapes import Refusal, build, make
-from weighbridge.formats.pickling.values import ATOMS, TOP, Global, Mapping, Obj, Sequence, Value, show
+from weighbridge.formats.pickling.shapes import build, make
+from weighbridge.formats.pickling.values import ATOMS, KEPT_KEYS, TOP, Global, Mapping, Obj, Sequence, Value, show
 from weighbridge.vocabulary import Outcome, Severity
 
 GLOBAL_LIMIT = 20_000
@@ -23,8 +24,13 @@ _METHOD_NAMES = frozenset(
 )
 """Instance attributes of these names would stand in for the methods that loading itself looks up."""
 
-PersistentIds = Callable[[Value], "Obj | str"]
-"""Turns a persistent id into a storage, or says what is wrong with it."""
+_INERT_NAMES = ("__doc__", "__model")
+"""Attributes of distributions of scipy and of models of CatBoost; no method has such a name."""
+
+_NOTED_KEYS = _METHOD_NAMES | KEPT_KEYS
+
+PersistentIds = Callable[[Value], "Obj | Global | str"]
+"""Turns a persistent id into a storage or a class, or says what is wrong with it."""
 
 
 class Judge:
@@ -163,7 +169,7 @@ class Judge:
 
     def persistent_id(self, value: Value, locator: str) -> Value:
         """A reference to something outside the stream."""
-        found: Obj | str = "stands outside a torch checkpoint"
+        found: Obj | Global | str = "stands outside a torch checkpoint"
         if self.persistent is not None:
             found = self.persistent(value)
         if not isinstance(found, str):
@@ -183,7 +189,7 @@ class Judge:
     def finish(self) -> None:
         """Say about every name that was met what nobody said yet."""
         for found in self.report.globals.values():
-            if found.is_called or found.entry is not None:
+            if found.is_called or (found.entry is not None and not found.reason):
                 continue
             if found.reason:
                 self.report.fail(
@@ -236,11 +242,17 @@ def put_pairs(target: Mapping, items: list[Value]) -> int:
     """Add alternating keys and values to a mapping, keeping only what holds something; how many pairs were kept."""
     kept = 0
     target.count += len(items) // 2
-    for index in range(0, len(items) - 1, 2):
-        key, value = items[index], items[index + 1]
-        if key.__class__ is not str or key[:2] == "__" or key in _METHOD_NAMES:
+    for key, value in zip(items[::2], items[1::2], strict=False):
+        holds = value.__class__ not in ATOMS
+        if key.__class__ is not str:
             target.odd_key = show(key)
-        if value.__class__ not in ATOMS or key.__class__ not in ATOMS:
+            holds = holds or key.__class__ not in ATOMS
+        elif key[:2] == "__":
+            target.odd_key = target.odd_key if key in _INERT_NAMES else show(key)
+        elif key in _NOTED_KEYS:
+            target.method_key = show(key) if key in _METHOD_NAMES else target.method_key
+            holds = holds or key in KEPT_KEYS
+        if holds:
             target.pairs.append((key, value))
             kept += 1
     return kept

@@ -48,13 +48,18 @@ class LimitReachedError(Exception):
 
 
 class Machine:
-    """One run over one stream. `result` is the value that STOP gave."""
+    """One run over one stream. `result` is the value that STOP gave.
+
+    `is_joblib`: the stream is read as joblib reads it, with arrays between the opcodes.
+    """
 
     __slots__ = (
+        "actions",
         "at",
         "cursor",
         "frame_end",
         "held",
+        "is_joblib",
         "judge",
         "key_work",
         "marks",
@@ -66,8 +71,10 @@ class Machine:
         "start",
     )
 
-    def __init__(self, cursor: Cursor, judge: Judge) -> None:
+    def __init__(self, cursor: Cursor, judge: Judge, *, is_joblib: bool = False) -> None:
         self.cursor = cursor
+        self.is_joblib = is_joblib
+        self.actions: tuple[Action, ...] = ()
         self.judge = judge
         self.start = cursor.offset
         self.stack: list[Value] = []
@@ -93,6 +100,7 @@ class Machine:
             MalformedArtifactError: the stream is broken; what it did before is in the report.
             LimitReachedError: the stream is beyond a limit.
         """
+        self.actions = actions
         try:
             self._steps(actions, opcode_limit)
         except MalformedArtifactError:
@@ -112,6 +120,7 @@ class Machine:
     def _steps(self, actions: tuple[Action, ...], opcode_limit: int) -> None:
         cursor, readers, numbers = self.cursor, READERS, NUMBERS
         counted = 0
+        opcode_limit = min(opcode_limit, cursor.source.opcodes_left)
         try:
             while counted < opcode_limit:
                 at = cursor.at
@@ -140,6 +149,7 @@ class Machine:
                     actions[code](self, reader(cursor))
         finally:
             self.judge.report.opcodes += counted
+            cursor.source.spend_opcodes(counted)
         raise LimitReachedError(f"the stream has more than {opcode_limit} opcodes")
 
     def _push_numbers(self, number: struct.Struct, limit: int) -> int:
@@ -178,6 +188,12 @@ class Machine:
         self.frame_end = self.cursor.offset + size_bytes
         if self.frame_end > self.cursor.end:
             self.judge.report.add("pickle.structure", "a frame is longer than the file", self.locator)
+
+    def end_frame(self) -> None:
+        """What follows is read past the frame, so that it has to end here."""
+        if self.frame_end not in (_NO_FRAME, self.cursor.offset):
+            self._refuse_frame("an array follows inside a frame")
+        self.frame_end = _NO_FRAME
 
     def _check_room(self) -> None:
         waiting = len(self.stack) + len(self.marks) + self.held

@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.pickling.known_texts import LONGEST_BYTES, is_template
 from weighbridge.formats.pickling.values import Blob
 from weighbridge.formats.reading.source import Source
 
@@ -168,12 +169,16 @@ def _long_text(cursor: Cursor, size_bytes: int) -> Blob:
     cursor.text_left -= size_bytes
     start, left, characters, head, decoder = cursor.offset, size_bytes, 0, b"", _Utf8("surrogatepass")
     cursor._require(size_bytes)  # noqa: SLF001  # same module
+    is_known = False
     while left:
         piece = cursor.take(min(left, WINDOW_BYTES))
+        is_known = size_bytes <= LONGEST_BYTES and is_template(piece)
         head = head or piece[:128]
         left -= len(piece)
         characters += len(decoder.decode(piece, final=not left))
-    return Blob("str", start, size_bytes, head, characters=characters)
+    made = Blob("str", start, size_bytes, head, characters=characters)
+    made.is_known = is_known
+    return made
 
 
 def _bytes(length: Reader) -> Reader:

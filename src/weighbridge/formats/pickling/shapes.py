@@ -12,6 +12,8 @@ from itertools import pairwise
 from math import prod
 
 from weighbridge.formats.pickling.allowlist import DIMENSION_LIMIT, Entry
+from weighbridge.formats.pickling.facts import Array, Dtype, Refusal, lies
+from weighbridge.formats.pickling.library_states import CALLS, STATES
 from weighbridge.formats.pickling.torch_values import Storage, View, view_of
 from weighbridge.formats.pickling.values import (
     Blob,
@@ -47,38 +49,19 @@ _ITEMS_LIMIT = 1 << 31
 """Items of no bytes that an array may have: a walk over more does not end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why a call or a state is not covered. `check` is the finding it becomes."""
-
-    message: str
-    check: str = "pickle.unlisted-call"
-
-
-@dataclass(slots=True, kw_only=True)
-class Dtype:
-    """A numpy dtype: its letter, the bytes of one item (-1 not yet known) and whether it holds references.
-
-    `is_fixed`: it has its state, or something was made with it; a second state would change what was already checked.
-    """
-
-    letter: str
-    item_bytes: int
-    holds_objects: bool = False
-    is_fixed: bool = False
+_WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
+_FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
+"""What joblib before 1.2 wrote."""
+_SUBCLASSES = ("ndarray", "memmap", "matrix")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Array:
-    """A numpy array of known shape; `dtype` as numpy spells it."""
+class ArrayWrapper:
+    """An array that follows in the stream: `item_bytes` an element, or objects; `is_padded` where a length of padding comes first."""
 
-    dtype: str
     shape: tuple[int, ...]
-    size_bytes: int
-
-
-def _lies(message: str) -> Refusal:
-    return Refusal(message=message, check="pickle.out-of-bounds")
+    dtype: Dtype
+    is_padded: bool
 
 
 def _size(value: Value) -> int:
@@ -114,7 +97,7 @@ def _plain_type(text: str) -> tuple[str, str] | None:
 
 
 def _dtype(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
-    text = arguments[0]
+    text = "V" if arguments[0].__class__ is Global else arguments[0]
     found = _plain_type(text) if text.__class__ is str else None
     if found is None:
         return Refusal(message="makes a numpy dtype that is not a plain type of numpy")
@@ -135,17 +118,17 @@ def _dtype_state(target: Obj, state: Value) -> Refusal | None:
     if version not in _DTYPE_VERSIONS or order not in _ORDERS:
         return Refusal(message="gives a numpy dtype a state of unknown version or byte order")
     if dtype.is_fixed:
-        return _lies("changes a numpy dtype that is already in use")
+        return lies("changes a numpy dtype that is already in use")
     dtype.is_fixed = True
     if alignment not in _ALIGNMENTS:
-        return _lies("gives a numpy dtype an alignment that no machine has")
+        return lies("gives a numpy dtype an alignment that no machine has")
     if not _is_metadata(dtype.letter, metadata, is_given=len(state) > 8):
         return Refusal(message="gives a numpy dtype metadata of unknown shape")
     if dtype.letter in _FLEXIBLE:
         problem = _flexible(dtype, inner, names, fields, size)
     else:
         is_plain = size == -1 and inner is None and names is None and fields is None
-        problem = None if is_plain else _lies("gives a numpy dtype of fixed size another size")
+        problem = None if is_plain else lies("gives a numpy dtype of fixed size another size")
     return problem or _flags_problem(dtype, flags)
 
 
@@ -165,11 +148,11 @@ def _is_metadata(letter: str, metadata: Value, *, is_given: bool) -> bool:
 
 def _flexible(dtype: Dtype, inner: Value, names: Value, fields: Value, size: int) -> Refusal | None:
     if size < 0 or (dtype.letter == "U" and size % 4):
-        return _lies("gives a numpy dtype an impossible size")
+        return lies("gives a numpy dtype an impossible size")
     dtype.item_bytes = size
     if dtype.letter != "V":
         is_plain = inner is None and fields is None and names is None
-        return None if is_plain else _lies("gives a numpy text dtype fields")
+        return None if is_plain else lies("gives a numpy text dtype fields")
     return _fields(dtype, names, fields) or _inner(inner, size)
 
 
@@ -180,9 +163,9 @@ def _flags_problem(dtype: Dtype, flags: int) -> Refusal | None:
     elif dtype.holds_objects:
         wanted = _RECORD_OF_REFERENCES
     else:
-        return _lies("gives a numpy dtype of numbers the flags of object references") if flags & _OBJECT_FLAGS else None
+        return lies("gives a numpy dtype of numbers the flags of object references") if flags & _OBJECT_FLAGS else None
     is_right = flags & wanted == wanted and flags & _OBJECT_FLAGS == wanted & _OBJECT_FLAGS
-    return None if is_right else _lies("hides the object references of a numpy dtype")
+    return None if is_right else lies("hides the object references of a numpy dtype")
 
 
 def _is_shape(value: Value) -> bool:
@@ -206,7 +189,7 @@ def _inner(inner: Value, size: int) -> Refusal | None:
     return (
         None
         if prod(lengths) * base.facts.item_bytes == size
-        else _lies("makes a numpy subarray that lies about its size")
+        else lies("makes a numpy subarray that lies about its size")
     )
 
 
@@ -224,20 +207,20 @@ def _fields(dtype: Dtype, names: Value, fields: Value) -> Refusal | None:
         return Refusal(message="gives a numpy dtype a state of unknown shape")
     titles = {places[name][2]: name for name in names if name in places and len(places[name]) > 2}
     if len(set(names)) != len(names) or set(places) != {*names, *titles}:
-        return _lies("makes a numpy record whose names are not those of its fields")
+        return lies("makes a numpy record whose names are not those of its fields")
     if any(places[title][:2] != places[name][:2] for title, name in titles.items()):
-        return _lies("makes a numpy field whose title is another one")
+        return lies("makes a numpy field whose title is another one")
     stretches = []
     for name in names:
         inner, offset = places[name][0].facts, places[name][1]
         inner.is_fixed = True
         if inner.item_bytes < 0 or offset < 0 or offset + inner.item_bytes > dtype.item_bytes:
-            return _lies("makes a numpy field that lies outside its record")
+            return lies("makes a numpy field that lies outside its record")
         stretches.append((offset, offset + inner.item_bytes))
         dtype.holds_objects |= inner.holds_objects
     stretches.sort()
     if dtype.holds_objects and any(end > start for (_, end), (start, _) in pairwise(stretches)):
-        return _lies("lays numbers over the object references of a numpy record")
+        return lies("lays numbers over the object references of a numpy record")
     return None
 
 
@@ -254,7 +237,7 @@ def _plain_numbers(value: Value) -> Refusal | None:
         return Refusal(message="builds a numpy dtype of something that is none")
     value.facts.is_fixed = True
     if value.facts.holds_objects or value.facts.item_bytes < 0:
-        return _lies("makes a numpy dtype that would read bytes as object references")
+        return lies("makes a numpy dtype that would read bytes as object references")
     return None
 
 
@@ -269,6 +252,8 @@ def _reconstruct(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
 def _array_state(target: Obj, state: Value) -> Refusal | None:
     if state.__class__ is not tuple or len(state) != 5:
         return Refusal(message="gives a numpy array a state of unknown shape")
+    if isinstance(target.facts, Array):
+        return lies("gives a numpy array another state, under whatever already looks at its bytes")
     version, shape, dtype, is_fortran, raw = state
     if is_fortran.__class__ not in (bool, int) or is_fortran not in (0, 1):
         return Refusal(message="gives a numpy array a state of unknown shape")
@@ -281,18 +266,32 @@ def _array_state(target: Obj, state: Value) -> Refusal | None:
     dtype.facts.is_fixed = True
     if dtype.facts.holds_objects:
         is_list = raw.__class__ is Sequence and raw.kind == "list" and raw.count == prod(shape)
-        return None if is_list else _lies("would read bytes as object references of a numpy array")
+        return None if is_list else lies("would read bytes as object references of a numpy array")
     return _filled(target, dtype.facts, shape, raw)
+
+
+def _masked_array_state(target: Obj, state: Value) -> Refusal | None:
+    """numpy.ma.MaskedArray.__setstate__: an array, then a byte of mask an item, then the fill value."""
+    if state.__class__ is not tuple or len(state) != 7:
+        return Refusal(message="gives a masked array a state of unknown shape")
+    mask = state[5]
+    problem = _array_state(target, state[:5])
+    if problem:
+        return problem
+    if state[2].facts.letter == "V" or mask.__class__ not in (bytes, str, Blob):
+        return Refusal(message="gives a masked array a mask of unknown shape")
+    wanted, size = prod(state[1]), _size(mask)
+    return None if size in (-1, wanted) else lies(f"masks an array of {min(wanted, 1 << 62)} items by {size} bytes")
 
 
 def _filled(target: Obj, dtype: Dtype, shape: tuple[int, ...], raw: Value) -> Refusal | None:
     if raw.__class__ not in (bytes, str, Blob):
         return Refusal(message="fills a numpy array from something that is not bytes")
     if not dtype.item_bytes and prod(shape) > _ITEMS_LIMIT:
-        return _lies("makes a numpy array of more empty items than can be walked over")
+        return lies("makes a numpy array of more empty items than can be walked over")
     wanted, size = prod(shape) * dtype.item_bytes, _size(raw)
     if dtype.item_bytes < 0 or size not in (-1, wanted):
-        return _lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
+        return lies(f"fills a numpy array of {min(wanted, 1 << 62)} bytes from {size}")
     target.facts = Array(dtype=f"{dtype.letter}{dtype.item_bytes}", shape=shape, size_bytes=wanted)
     return None
 
@@ -303,9 +302,7 @@ def _scalar(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
         return problem
     wanted, size = arguments[0].facts.item_bytes, _size(arguments[1])
     return (
-        Obj(entry.makes, entry)
-        if size in (-1, wanted)
-        else _lies(f"reads a numpy scalar of {wanted} bytes from {size}")
+        Obj(entry.makes, entry) if size in (-1, wanted) else lies(f"reads a numpy scalar of {wanted} bytes from {size}")
     )
 
 
@@ -327,7 +324,7 @@ def _tensor(entry: Entry, arguments: tuple[Value, ...]) -> Obj | Refusal:
     view = view_of(storage, arguments[1], arguments[2], arguments[3], dtype)
     if isinstance(view, View) and entry.name == "_rebuild_qtensor" and prod(view.shape) > storage.numel * 4:
         view = "reserves more memory than its storage has"
-    return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else _lies(f"makes a tensor that {view}")
+    return Obj(entry.makes, entry, facts=view) if isinstance(view, View) else lies(f"makes a tensor that {view}")
 
 
 def _same(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
@@ -349,6 +346,29 @@ def _from_type(_entry: Entry, arguments: tuple[Value, ...]) -> Value:
     return attributes_problem(state) or make(inner.entry, inner_arguments)
 
 
+def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
+    """Take the state of a NumpyArrayWrapper."""
+    refusal = Refusal(message="gives a joblib array a state of unknown shape")
+    if state.__class__ is not Mapping or target.facts is not None:
+        return refusal
+    pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
+    subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
+    is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
+    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
+    is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
+    kind = dtype.facts if dtype.__class__ is Obj else None
+    if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
+        return refusal
+    alignment = pairs.get("numpy_array_alignment_bytes")
+    if alignment is not None and alignment.__class__ is not int:
+        return refusal
+    if kind.item_bytes < 0 and not kind.holds_objects:
+        return refusal
+    kind.is_fixed = True
+    target.facts = ArrayWrapper(shape=shape, dtype=kind, is_padded=alignment is not None)
+    return None
+
+
 def attributes_problem(state: Value) -> Refusal | None:
     """Whether a state sets nothing but plain attributes: a dict, or a pair of dicts, without dunder or method names."""
     parts = state if state.__class__ is tuple and len(state) == 2 else (state,)
@@ -357,8 +377,20 @@ def attributes_problem(state: Value) -> Refusal | None:
             continue
         if part.__class__ is not Mapping:
             return Refusal(message="sets a state that is not a dict of attributes", check="pickle.mutates-unknown")
-        if part.odd_key is not None:
-            return Refusal(message=f"sets the attribute {part.odd_key}", check="pickle.mutates-unknown")
+        odd_key = part.odd_key or part.method_key
+        if odd_key is not None:
+            return Refusal(message=f"sets the attribute {odd_key}", check="pickle.mutates-unknown")
+    return None
+
+
+def _object_problem(_target: Obj, state: Value) -> Refusal | None:
+    """Whether a state is one dict of attributes. What is no container may have attributes with the names of methods."""
+    if state is None:
+        return None
+    if state.__class__ is not Mapping:
+        return Refusal(message="sets a state that is not a dict of attributes", check="pickle.mutates-unknown")
+    if state.odd_key is not None:
+        return Refusal(message=f"sets the attribute {state.odd_key}", check="pickle.mutates-unknown")
     return None
 
 
@@ -368,6 +400,7 @@ _CALLS: dict[str, Check] = {
     "length": _length,
     "dtype": _dtype,
     "reconstruct": _reconstruct,
+    "masked": lambda entry, arguments: _reconstruct(entry, arguments[1:]),
     "scalar": _scalar,
     "frombuffer": _frombuffer,
     "tensor": _tensor,
@@ -375,11 +408,16 @@ _CALLS: dict[str, Check] = {
     "size": _size_of,
     "parameter-state": _parameter_state,
     "from-type": _from_type,
+    **CALLS,
 }
 _STATES: dict[str, Callable[[Obj, Value], Refusal | None]] = {
     "attributes": lambda _target, state: attributes_problem(state),
     "dtype": _dtype_state,
+    "joblib-array": _array_wrapper,
     "ndarray": _array_state,
+    "object": _object_problem,
+    "masked-array": _masked_array_state,
+    **STATES,
     "reviewed": lambda _target, _state: None,
 }
 

@@ -22,7 +22,7 @@ STREAM_LIMIT = 10_000
 _NESTED_LIMIT = 16
 _GLANCE_OPCODES = 20_000
 """Opcodes without PROTO that are followed to find out whether they do anything."""
-_JOBLIB_WRAPPERS = ("NumpyArrayWrapper", "NDArrayWrapper")
+_JOBLIB_WRAPPERS = ("NDArrayWrapper", "ZNDArrayWrapper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,10 @@ class StreamReader:
         persistent: PersistentIds | None = None,
         opcode_limit: int = OPCODE_LIMIT,
         name_limit: int = GLOBAL_LIMIT,
+        is_joblib: bool = False,
     ) -> None:
         self.opcode_limit = opcode_limit
+        self.is_joblib = is_joblib
         rules = rules or Rules()
         self.source = source
         self.report = Report(artifact)
@@ -90,7 +92,7 @@ class StreamReader:
         """
         start = self.streams.end
         cursor = Cursor(self.source, start=start)
-        machine = Machine(cursor, self._judge)
+        machine = Machine(cursor, self._judge, is_joblib=self.is_joblib)
         events = self.report.unsafe_events + len(self.report.globals)
         try:
             machine.run(ACTIONS, self.opcode_limit - self.report.opcodes)
@@ -178,7 +180,7 @@ class Glance:
     `opcodes` that were followed; `is_stopped` where the first stream came to its STOP; `is_limit` where the look
     ended first; `names` and `acts` count plausible names and effects met (calls, states, refusals). `is_known`: one of the names
     lies in a module that is known here, so that a loader gets past importing it. `is_legacy`: the first value is the magic number
-    of torch checkpoints before 1.6, however it is spelled.
+    of torch checkpoints before 1.6, however it is spelled. `runs`: the first name that nothing covers and that is called or known to do harm.
     """
 
     opcodes: int
@@ -188,17 +190,18 @@ class Glance:
     names: int
     acts: int
     is_known: bool
+    runs: str
     first: str
 
 
-def glance(source: Source) -> Glance:
+def glance(source: Source, *, is_patient: bool = False) -> Glance:
     """Follow the first opcodes of a file, one stream after the other, as the most lenient loader would, without judging them.
 
-    A file that begins with PROTO needs a few only, to tell it from chance.
+    A file that begins with PROTO needs a few only, to tell it from chance, unless `is_patient`.
     """
     head = source.head(1)
     first = NAMES[head[0]] if head else ""
-    opcode_limit = 64 if first == "PROTO" else _GLANCE_OPCODES
+    opcode_limit = 64 if first == "PROTO" and not is_patient else _GLANCE_OPCODES
     report = Report(source.path)
     judge = Judge(report, allowlist=base_allowlist(), danger=danger_list(), persistent=None)
     values: list[Value] = []
@@ -223,10 +226,15 @@ def glance(source: Source) -> Glance:
         is_limit=is_limit,
         is_legacy=value.__class__ is int and value == LEGACY_MAGIC,
         names=names,
+        runs=next((g.path for g in report.globals.values() if _is_plausible(g) and g.entry is None and _harms(g)), ""),
         is_known=any(g.reason or g.entry or danger_list().is_standard(g.module) for g in report.globals.values()),
         acts=made + (report.unsafe_events if names else 0),
         first=first,
     )
+
+
+def _harms(found: Global) -> bool:
+    return bool(found.reason) or (found.is_called and danger_list().is_standard(found.module))
 
 
 def _is_plausible(found: Global) -> bool:

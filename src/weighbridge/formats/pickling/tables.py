@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weighbridge.formats.pickling.allowlist import base_allowlist
 from weighbridge.formats.pickling.danger import danger_list
+from weighbridge.formats.pickling.torch_script import script_rules
 from weighbridge.formats.pickling.torch_values import item_bytes
 
 
@@ -12,3 +13,4 @@ def read_tables() -> None:
     base_allowlist()
     danger_list()
     item_bytes("")
+    script_rules()

@@ -11,15 +11,18 @@ import re
 import zlib
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.archives.zip import STORED, Archive, Inflated, Member, checksum, open_member, walk
+from weighbridge.formats.archives.zip import STORED, Archive, Member, checksum, open_member, walk
+from weighbridge.formats.headers.defects import OverLimitError
+from weighbridge.formats.pickling.allowlist import base_allowlist
 from weighbridge.formats.pickling.judge import GLOBAL_LIMIT
 from weighbridge.formats.pickling.machine import OPCODE_LIMIT
 from weighbridge.formats.pickling.report import Report, conclude, structure
-from weighbridge.formats.pickling.streams import StreamReader, glance
+from weighbridge.formats.pickling.streams import Rules, StreamReader, glance
+from weighbridge.formats.pickling.torch_script import CODE_LIMIT_BYTES, ScriptCode
 from weighbridge.formats.pickling.torch_streams import StorageIds, header_of
 from weighbridge.formats.pickling.values import Value
 from weighbridge.formats.reading.contract import Reading, whole
-from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.formats.reading.spans import Span, complete
 from weighbridge.vocabulary import Evidence, Fact, Finding, Outcome, Severity, SpanKind, clip
 
@@ -42,9 +45,6 @@ _NOTES = {
     ".data/serialization_id": re.compile(rb"[0-9A-Za-z-]{1,64}\Z"),
     ".data/version": re.compile(rb"[0-9]{1,8}\n?\Z"),
 }
-_SCRIPT = re.compile(
-    r"constants\.pkl|code/.*|constants/.*|extra/.*|attributes\.pkl|mobile_debug_handles\.pkl|bytecode\.pkl"
-)
 
 
 class TorchArchive:
@@ -54,8 +54,8 @@ class TorchArchive:
         self.source = source
         self.archive: Archive = walk(source)
         self.prefix = self._prefix()
-        self.storages = StorageIds(parts=5)
-        self.constants = StorageIds(parts=5)
+        self.stores: dict[str, StorageIds] = {"data": StorageIds(parts=5)}
+        self.rules = Rules()
         self.values: list[Value] = []
         self.reports: list[Report] = []
         self.findings: list[Finding] = []
@@ -69,17 +69,14 @@ class TorchArchive:
 
     def read(self) -> Reading:
         """Examine every member and account for every byte."""
+        if self.is_script:
+            self._read_code()
         ordered = sorted(self.archive.members, key=lambda m: (not self._rest(m).endswith(".pkl"), m.header_offset))
         for member in ordered:
             self._examine(member)
         self._check_storages()
         for message, locator in self.archive.problems:
             self._find("torch_zip.archive", message, locator)
-        if self.is_script:
-            self._find(
-                "torch_zip.torchscript", "holds TorchScript code, which this release does not analyse", "", is_open=True
-            )
-            self.doubt = self.doubt or "its TorchScript code is not analysed in this release"
         if self.archive.problems:
             self.doubt = self.doubt or "the archive's own records disagree about what it holds"
         spans = self._spans()
@@ -94,7 +91,7 @@ class TorchArchive:
                 conclude(self.reports, artifact=self.source.path, doubt=self.doubt),
                 structure("torch_zip.structure", broken, artifact=self.source.path, said=said),
             ),
-            header=header_of(self.source.path, "torch_zip", self.values, self.storages, self.metadata),
+            header=header_of(self.source.path, "torch_zip", self.values, self.stores["data"], self.metadata),
         )
 
     def _prefix(self) -> str:
@@ -121,14 +118,40 @@ class TorchArchive:
     def _examine(self, member: Member) -> None:
         rest = self._rest(member)
         try:
-            if rest.startswith("data/") or (self.is_script and rest.startswith("constants/")):
+            if self._store_of(rest) is not None:
                 self._examine_storage(member, rest)
-            elif self.is_script and _SCRIPT.fullmatch(rest) and rest != "constants.pkl":
-                self._claim(member, SpanKind.UNREAD, "TorchScript")
+            elif self.is_script and rest.startswith("code/") and rest.endswith(".py"):
+                self._claim(member, SpanKind.HEADER, "TorchScript code")
             else:
                 self._examine_content(member, rest)
         except MalformedArtifactError as broken:
             self._leave(member, broken.message)
+
+    def _read_code(self) -> None:
+        """Read the TorchScript code of the archive first: its classes are those that its pickles may name."""
+        code = ScriptCode(Report(f"{self.source.path}!{clip(self.prefix)}code"))
+        self.reports.append(code.report)
+        for member in self.archive.members:
+            rest = self._rest(member)
+            if not rest.startswith("code/") or not rest.endswith(".py"):
+                continue
+            try:
+                content = open_member(self.source, member, path=self.source.path, limit_bytes=CODE_LIMIT_BYTES)
+                if content.size_bytes > CODE_LIMIT_BYTES:
+                    raise OverLimitError("more code than is read")
+                data = content.read_at(0, content.size_bytes)
+            except MalformedArtifactError as broken:
+                code.report.doubt("torch_zip.torchscript", f"{rest}: {broken.message}", broken.locator)
+                continue
+            code.read(rest, data)
+        self.rules = Rules(allowlist=base_allowlist().add(code.entries()))
+
+    def _store_of(self, rest: str) -> StorageIds | None:
+        """The storages that a member is one of: `NAME/KEY` beside `NAME.pkl`, where NAME is `data` or the archive is TorchScript."""
+        folder, slash, key = rest.partition("/")
+        if not slash or "/" in key:
+            return self.stores["data"] if folder == "data" and slash else None
+        return self.stores["data"] if folder == "data" else self.stores.get(folder)
 
     def _examine_content(self, member: Member, rest: str) -> None:
         self.others += 1
@@ -144,7 +167,7 @@ class TorchArchive:
             self.archive.complain(f"the checksum of {member.name} is wrong", member.header_offset)
         if rest in _NOTES:
             self._examine_note(member, rest, content)
-        elif rest.endswith((".pkl", ".pickle")) or self._acts(content):
+        elif rest.endswith((".pkl", ".pickle", ".debug_pkl")) or self._acts(content):
             self._examine_pickle(member, rest, content)
         elif not rest.endswith(_CODE_SUFFIXES) and _is_text(content):
             self._claim(member, SpanKind.HEADER, "text")
@@ -170,11 +193,14 @@ class TorchArchive:
         self._claim(member, SpanKind.HEADER, rest)
 
     def _examine_pickle(self, member: Member, rest: str, content: Source) -> None:
-        known = {"data.pkl": self.storages, "constants.pkl": self.constants}
+        stem = rest.removesuffix(".pkl")
+        if self.is_script and "/" not in stem and stem != rest:
+            self.stores.setdefault(stem, StorageIds(parts=5))
         reader = StreamReader(
             content,
             artifact=content.path,
-            persistent=known.get(rest),
+            rules=self.rules,
+            persistent=self.stores.get(stem) if stem != rest else None,
             opcode_limit=OPCODE_LIMIT - self.glanced - sum(report.opcodes for report in self.reports),
             name_limit=GLOBAL_LIMIT - sum(len(report.globals) for report in self.reports),
         )
@@ -193,14 +219,18 @@ class TorchArchive:
         self.spans += [Span(start=s.start + shift, end=s.end + shift, kind=s.kind, note=s.note) for s in inner]
 
     def _examine_storage(self, member: Member, rest: str) -> None:
-        folder, key = rest.split("/", 1)
-        known = (self.storages if folder == "data" else self.constants).by_key.get(key)
+        key = rest.split("/", 1)[1]
+        store = self._store_of(rest)
+        known = store.by_key.get(key) if store else None
         if member.data_offset < 0:
             raise MalformedArtifactError("cannot be located")
         if known is None:
             self._leave(member, "is a storage that the pickle does not refer to")
             return
-        if known.size_bytes != member.size_bytes:
+        is_left_out = (
+            rest.startswith("traced_inputs/") and not member.size_bytes
+        )  # torch keeps the shape of an example only
+        if known.size_bytes != member.size_bytes and not is_left_out:
             self._find(
                 "torch_zip.storage",
                 f"{member.name} has {member.size_bytes} bytes where the pickle expects {known.size_bytes}",
@@ -214,7 +244,7 @@ class TorchArchive:
 
     def _check_storages(self) -> None:
         names = {member.name for member in self.archive.members}
-        for folder, ids in (("data", self.storages), ("constants", self.constants)):
+        for folder, ids in self.stores.items():
             missing = [key for key in ids.by_key if f"{self.prefix}{folder}/{key}" not in names]
             for key in missing[:10]:
                 self._find("torch_zip.storage", f"the pickle refers to storage {key}, which is not in the archive", "")

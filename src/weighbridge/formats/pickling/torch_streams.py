@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighbridge.formats.pickling.allowlist import Entry
 from weighbridge.formats.pickling.torch_values import Storage, View, elements_an_item, storage_of
-from weighbridge.formats.pickling.values import Mapping, Obj, Sequence, Value
+from weighbridge.formats.pickling.values import Global, Mapping, Obj, Sequence, Value
 from weighbridge.vocabulary import Fact, Header, Tensor, clip
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -25,8 +25,12 @@ class StorageIds:
         self.parts = parts
         self.by_key: dict[str, Storage] = {}
 
-    def __call__(self, value: Value) -> Obj | str:
-        """The storage, or what is wrong with the id."""
+    def __call__(self, value: Value) -> Obj | Global | str:
+        """The storage, or what is wrong with the id; of legacy files also a class of torch.nn, which comes with its source."""
+        if self.parts > 5 and value.__class__ is tuple and len(value) == 4 and value[0] == "module":
+            kind = value[1]
+            is_known = kind.__class__ is Global and kind.entry is not None and kind.entry.tag == "module"
+            return kind if is_known else "is a class that no policy covers"
         storage = storage_of(value, self.parts)
         if isinstance(storage, str):
             return storage

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 Value = Any
 """An abstract value: a constant, a tuple of values, or an instance of a class of this module."""
 
+KEPT_KEYS = frozenset(
+    (
+        *("order", "allow_mmap", "numpy_array_alignment_bytes"),
+        *("bit_generator", "pos", "buffer_pos", "node_count", "num_layers", "_parse_arg_template"),
+    )
+)
+"""Keys of a dict whose constants are kept as well, for the checks that need them."""
 ATOMS = frozenset((bool, int, float, str, bytes, type(None)))
 """Classes of values that hold nothing else."""
 
@@ -33,12 +40,14 @@ class Blob:
 
     `kind` is `str`, `bytes`, `bytearray`, or `string` where the loader's encoding decides between text and bytes.
     `size_bytes` is -1 where the length of the decoded value is not known, and so is `characters`, the length of text.
+    `is_known`: the whole of it was read and found to be a text that is known here (`known_texts`).
     """
 
-    __slots__ = ("characters", "head", "kind", "size_bytes", "start")
+    __slots__ = ("characters", "head", "is_known", "kind", "size_bytes", "start")
 
     def __init__(self, kind: str, start: int, size_bytes: int, head: bytes = b"", *, characters: int = -1) -> None:
         self.characters = characters
+        self.is_known = False
         self.kind = kind
         self.start = start
         self.size_bytes = size_bytes
@@ -85,15 +94,16 @@ class Sequence:
 class Mapping:
     """A dict. Pairs whose value or key holds something are kept; the others are counted.
 
-    `odd_key` is a key that no plain attribute has. `is_frozen`: what was made from it was checked, so it may not change.
+    `odd_key` is a key that no plain attribute has, `method_key` one that names a method of containers. `is_frozen`: what was made from it was checked, so it may not change.
     """
 
-    __slots__ = ("count", "is_frozen", "odd_key", "pairs")
+    __slots__ = ("count", "is_frozen", "method_key", "odd_key", "pairs")
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Value, Value]] = []
         self.count = 0
         self.odd_key: str | None = None
+        self.method_key: str | None = None
         self.is_frozen = False
 
 

@@ -7,12 +7,13 @@ examines one file and accounts for every byte of it. Both run inside the jail, o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import PurePosixPath
 
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
-from weighbridge.vocabulary import Finding, Header, SpanKind
+from weighbridge.vocabulary import Finding, Header, SpanKind, clip
 
 
 class Match(Enum):
@@ -30,16 +31,43 @@ class Match(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A file inside a file: a member of an archive, or what a compressed stream unfolds to.
+
+    `start` and `end` are the bytes of the outer file that it comes from; the reader's spans have a border at both. `open` gives
+    the content, whose path is made by `part_path`; it is called once, when the part's turn comes, and may raise
+    MalformedArtifactError. Where the content is as long as `end - start` it is those very bytes.
+    """
+
+    start: int
+    end: int
+    open: Callable[[], Source] = field(compare=False)
+
+
+def part_path(outer: str, name: str) -> str:
+    """How a file inside `outer` is spelled, as `model.nemo!model_config.yaml`."""
+    return f"{outer}!{clip(name, 120)}"
+
+
+def own_name(path: str) -> str:
+    """The name that a file has by itself, in lower case: the last part of its path, inside whatever archive it lies."""
+    return PurePosixPath(path.rpartition("!")[2]).name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What one reader learned from one file.
 
     `spans` cover the file exactly: sorted, without gap or overlap, from byte 0 to its end (`spans.complete` fills what a
-    reader did not claim). `header` is None where the format says nothing about a model.
+    reader did not claim). `header` is None where the format says nothing about a model. `parts` are the files inside, in the
+    order of their bytes and without overlap: inspection examines each with every format, and takes over where their bytes went
+    and whether loading them runs code.
     """
 
     spans: tuple[Span, ...]
     findings: tuple[Finding, ...] = ()
     header: Header | None = None
+    parts: tuple[Part, ...] = ()
 
 
 def _nothing() -> None:

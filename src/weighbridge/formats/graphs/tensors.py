@@ -1,0 +1,26 @@
+"""Spans of a file of messages: the bytes of tensors, everything else is header."""
+
+from __future__ import annotations
+
+from weighbridge.formats.headers.layout import SPAN_LIMIT
+from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.spans import Span
+from weighbridge.vocabulary import SpanKind, clip
+
+TENSOR_LIMIT = 20_000
+"""Most tensors of one graph that are listed."""
+
+
+def tile(extents: list[tuple[int, int, str]], source: Source, note: str) -> tuple[Span, ...]:
+    """The whole file as tensor extents, which do not overlap, and header between them; beyond SPAN_LIMIT of them all is header."""
+    spans: list[Span] = []
+    position = 0
+    for start, end, name in sorted(extents[:SPAN_LIMIT]):
+        if start > position:
+            spans.append(Span(start=position, end=start, kind=SpanKind.HEADER, note=note))
+        if end > start:
+            spans.append(Span(start=start, end=end, kind=SpanKind.TENSOR, note=f"tensor {clip(name, 80)}"))
+        position = end
+    if position < source.size_bytes:
+        spans.append(Span(start=position, end=source.size_bytes, kind=SpanKind.HEADER, note=note))
+    return tuple(spans)
