@@ -1,5 +1,7 @@
 """Graphs that run Python, touch files or take bytes from outside the model: ONNX and TensorFlow."""
 
+import base64
+
 import pytest
 
 from weighbridge.inspection.examine import examine_source
@@ -142,3 +144,24 @@ def test_a_pickle_by_the_name_of_a_shard() -> None:
 
 def test_a_model_by_the_name_of_raw_tensors() -> None:
     assert is_blocked(onnx_model([onnx_node("PyOp", "x")]), "model.onnx_data")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{0: 'cat', 1: __import__('os').system('true')}",
+        "os.system('true')",
+        base64.b64encode(Pickle(4).call("posix", "system", "true").stop()).decode(),
+        base64.b64encode(Pickle(2).call("builtins", "eval", "1").stop()).decode().rstrip("="),
+    ],
+)
+def test_code_in_the_notes_of_an_onnx_model(value: str) -> None:
+    assert is_blocked(onnx_model([onnx_node("Relu")], notes={"names": value}), "model.onnx")
+
+
+@pytest.mark.parametrize(
+    "value", ["{0: 'person', 1: 'bicycle'}", "gA", "2026-01-01T00:00:00", "exec(utor)", "evaluate()", "gAAA"]
+)
+def test_notes_that_are_no_code_are_clean(value: str) -> None:
+    with source_of(onnx_model([onnx_node("Relu")], notes={"names": value}), "model.onnx") as source:
+        assert is_clean(examine_source(source, built_in_formats()))

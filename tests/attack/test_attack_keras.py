@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -324,3 +326,40 @@ def test_a_group_that_holds_itself_ends() -> None:
 def test_a_dataspace_is_not_taken_for_another_size() -> None:
     lies = Dataset(shape=(2,), data=bytes(8), layout=contiguous(48, 4), messages=[dataspace((2,))])
     assert by_check(read(hdf5_bytes(Group(members={"a": lies}))))["hdf5.size"].outcome is Outcome.FAIL
+
+
+def first_version(count: int, body: bytes, behind: bytes = b"") -> bytes:
+    """A file of the oldest kind: one object header of `count` messages at byte 96, and what stands behind it."""
+    root = struct.pack("<BxHII4x", 1, count, 1, len(body)) + body
+    head = b"\x89HDF\r\n\x1a\n" + bytes((0, 0, 0, 0, 0, 8, 8, 0)) + struct.pack("<HHI", 4, 16, 0)
+    end = 96 + len(root) + len(behind)
+    return head + struct.pack("<4QQQII16x", 0, UNDEFINED, end, UNDEFINED, 0, 96, 0, 0) + root + behind
+
+
+def overlapping_headers() -> bytes:
+    """Two thousand object headers of 60,000 messages each, sixteen bytes apart."""
+    count = 2000
+    first = 96 + 16 + 32 * count
+    links = [b"\1\0\6" + b"%06d" % i + struct.pack("<Q", first + 16 * i) for i in range(count)]
+    body = b"".join(struct.pack("<HHB3x", 6, 24, 0) + link.ljust(24, b"\0") for link in links)
+    return first_version(count, body, struct.pack("<BxHII4x", 1, 60_000, 1, 480_000) * count + bytes(600_000))
+
+
+SLOW: dict[str, Callable[[], bytes]] = {
+    "object headers that overlap": overlapping_headers,
+    "messages of nothing": lambda: first_version(65_535, bytes(8 * 65_535)),
+    "one long header with a checksum": lambda: hdf5_bytes(
+        Group(attributes={f"a{i}": bytes(60_000) for i in range(36)})
+    ),
+    "many attributes": lambda: hdf5_bytes(Group(attributes={f"a{i}": b"x" for i in range(15_000)})),
+    "lists of lists": lambda: dot_keras(b'{"a": [' + b",".join([b"[0]"] * 400_000) + b"]}"),
+    "many layers": lambda: dot_keras(b'{"a": [' + b",".join([b'{"class_name":"Z","config":{}}'] * 60_000) + b"]}"),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_what_would_take_long_is_answered_within_a_second(name: str) -> None:
+    data = SLOW[name]()
+    started = time.process_time()
+    read(data)
+    assert time.process_time() - started < 1

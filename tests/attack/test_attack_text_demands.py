@@ -8,6 +8,7 @@ import pytest
 
 from weighbridge.formats.text import FORMAT
 from weighbridge.testing.models import gguf_bytes, source_of
+from weighbridge.testing.readings import examine
 from weighbridge.vocabulary import Finding, Outcome, Severity
 
 
@@ -196,3 +197,10 @@ def test_a_template_that_reaches_out_of_its_sandbox_is_blocked_wherever_it_stand
     ) as source:
         found = GGUF.read(source).findings
     assert any(f.check == "gguf.template" and f.outcome is Outcome.FAIL for f in found)
+
+
+def test_a_tensorflow_graph_in_text_form_is_not_called_clean() -> None:
+    data = b'saved_model_schema_version: 1\nmeta_graphs { graph_def { node { name: "x" op: "PyFunc" } } }\n'
+    reading = examine(FORMAT, data, "saved_model.pbtxt")
+    assert reading is not None
+    assert ("code.on-load", Outcome.UNKNOWN) in {(f.check, f.outcome) for f in reading.findings}

@@ -58,6 +58,9 @@ HARMFUL = [
     "rpc_sync(x)",
     'torch.rpc_async("w", x)',
     'ops.torchaudio_sox.load("f")',
+    'x.save("f")',
+    '(torch.relu(x)).from_file("f")',
+    'x . save ("f")',
 ]
 
 

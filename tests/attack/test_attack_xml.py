@@ -133,3 +133,9 @@ def test_depth_and_number_are_bounded():
     many = tree("<MiningSchema>", "<True/>" * 500_000)
     assert "pmml.parse" in unknown(read("pmml", many, "m.pmml"))
     assert "pmml.parse" in failed(read("pmml", tree("</Node></TreeModel>", ""), "m.pmml"))
+
+
+@pytest.mark.parametrize(("size", "is_sound"), [("0", True), ("1", True), ("2", False), ("16", False)])
+def test_an_empty_constant_has_at_most_the_byte_that_openvino_keeps_for_it(size: str, is_sound: bool) -> None:
+    data = graph('shape="1, 4" offset="0" size="16"', f'shape="0" offset="0" size="{size}"')
+    assert ("openvino.weights" not in failed(read("openvino", data, "m.xml"))) is is_sound

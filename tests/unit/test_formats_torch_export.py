@@ -24,7 +24,19 @@ def test_a_graph_of_known_operators_is_clean() -> None:
     assert said.account.tensor_bytes == 16
 
 
-@pytest.mark.parametrize("target", ["torch.ops.aten.from_file.default", "torch.ops.image.read_file.default"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.from_file.default",
+        "torch.ops.image.read_file.default",
+        "torch.os.system",
+        "torch.hub.load",
+        "_operator.attrgetter",
+        "_operator.methodcaller",
+        "math.os.system",
+        "#mine",
+    ],
+)
 def test_operators_that_touch_files_are_refused(target: str) -> None:
     assert Outcome.FAIL in outcomes(archive(target))
 
@@ -37,6 +49,8 @@ def test_an_operator_of_another_library_is_unknown() -> None:
     "name",
     [
         "data/aotinductor/model/a.so",
+        "data/aotinductor/model/a.SO",
+        "data/aotinductor/model/a.so.1",
         "data/sample_inputs/model.pt",
         "data/constants/custom_obj_0",
         "data/weights/weight_1",
@@ -45,3 +59,18 @@ def test_an_operator_of_another_library_is_unknown() -> None:
 def test_libraries_and_pickles_inside_are_refused(name: str) -> None:
     trap = Pickle(2).call("posix", "system", "true").stop()
     assert Outcome.FAIL in outcomes(archive(more=(Entry(name=f"net/{name}", data=trap),)))
+
+
+@pytest.mark.parametrize("plain", ["torch.ops.aten.from_file.default", "torch.os.system"])
+def test_an_escaped_name_is_the_same_name(plain: str) -> None:
+    escaped = "".join(f"\\u{ord(character):04x}" for character in plain)
+    data = b'{"graph_module": {"graph": {"nodes": [{"target": "' + escaped.encode() + b'"}]}}}'
+    assert Outcome.FAIL in outcomes(archive(more=(Entry(name="net/models/second.json", data=data),)))
+
+
+@pytest.mark.parametrize(
+    "target", ["_operator.add", "math.sqrt", "torch.sym_float", "torch.ops.aten.add.Tensor", "0.weight"]
+)
+def test_honest_targets_are_clean(target: str) -> None:
+    with source_of(archive(target), "net.pt2") as source:
+        assert is_clean(examine_source(source, built_in_formats()))

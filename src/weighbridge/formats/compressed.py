@@ -16,9 +16,18 @@ from typing import Protocol
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.containers import containers_in
 from weighbridge.formats.headers.defects import Defects
-from weighbridge.formats.reading.contract import Format, Match, Part, Reading, own_name, part_path, whole
+from weighbridge.formats.reading.contract import (
+    Format,
+    Match,
+    Part,
+    Reading,
+    answer_on_load,
+    own_name,
+    part_path,
+    whole,
+)
 from weighbridge.formats.reading.source import Inflated, Source
-from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, SpanKind
+from weighbridge.vocabulary import Outcome, Severity, SpanKind
 
 INFLATED_LIMIT_BYTES = 64 << 20
 """Most bytes that one stream is unfolded to."""
@@ -81,13 +90,8 @@ def read(source: Source) -> Reading:
         defects.add_error("compressed.stream", problem)
         data = None
     if data is None:
-        unknown = Finding(
-            check="code.on-load",
-            outcome=Outcome.UNKNOWN,
-            severity=Severity.HIGH,
-            message="nobody knows what the stream unfolds to",
-            evidence=(Evidence(artifact=source.path),),
-        )
+        said = "nobody knows what the stream unfolds to"
+        unknown = answer_on_load(source, Outcome.UNKNOWN, Severity.HIGH, said)
         found = (defects.structure("compressed.structure", ""), *defects.findings(), unknown)
         return Reading(spans=whole(SpanKind.UNREAD, source, f"a {kind} stream that is not unfolded"), findings=found)
     inner = part_path(source.path, _inner_name(source.path))

@@ -12,7 +12,16 @@ from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import UNJUDGED, Defects
-from weighbridge.formats.reading.contract import Format, Match, Part, Reading, own_name, part_path, whole
+from weighbridge.formats.reading.contract import (
+    Format,
+    Match,
+    Part,
+    Reading,
+    answer_on_load,
+    own_name,
+    part_path,
+    whole,
+)
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, complete
 from weighbridge.vocabulary import Evidence, Finding, Header, Outcome, Severity, SpanKind, Tensor, clip
@@ -55,7 +64,9 @@ def read(source: Source) -> Reading:
     except MalformedArtifactError as problem:
         defects.add_error("npy.header", problem)
         unread = whole(SpanKind.UNREAD, source, "no header could be read")
-        unknown = _on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what stands behind a broken header")
+        unknown = answer_on_load(
+            source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what stands behind a broken header"
+        )
         return Reading(spans=unread, findings=(defects.structure("npy.structure", ""), *defects.findings(), unknown))
     head = Span(start=0, end=start, kind=SpanKind.HEADER, note="header")
     if has_objects:
@@ -67,7 +78,7 @@ def read(source: Source) -> Reading:
     data = Span(start=start, end=min(end, source.size_bytes), kind=SpanKind.TENSOR, note="numbers")
     tensor = Tensor(name="array", dtype=clip(str(described["descr"]), 60), shape=shape, size_bytes=size_bytes)
     structure = defects.structure("npy.structure", f"an array of shape {shape[:8]}, {size_bytes:,} bytes of numbers")
-    numbers = _on_load(source, Outcome.PASS, Severity.INFO, "an array of numbers holds no code")
+    numbers = answer_on_load(source, Outcome.PASS, Severity.INFO, "an array of numbers holds no code")
     header = Header(
         path=source.path,
         format="npy",
@@ -192,11 +203,6 @@ def _plain_item(text: str) -> tuple[int, bool]:
     if size not in _SIZES.get(letter, ()):
         raise MalformedArtifactError("the type has a size that numpy does not know", locator="byte 10")
     return size, False
-
-
-def _on_load(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
-    place = (Evidence(artifact=source.path),)
-    return Finding(check="code.on-load", outcome=outcome, severity=severity, message=message, evidence=place)
 
 
 FORMAT = Format(

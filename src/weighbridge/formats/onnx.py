@@ -6,23 +6,26 @@ be anything. So every operator has to be known, or defined as a function in the 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
-from weighbridge.formats.graphs.messages import Messages, Place, schema
+from weighbridge.formats.graphs.messages import TEXT_LIMIT_BYTES, Messages, Place, schema
+from weighbridge.formats.graphs.notes import NOTE_LIMIT_BYTES, call_in, pickle_in
 from weighbridge.formats.graphs.onnx_tensors import Tensors, element_types
 from weighbridge.formats.graphs.operators import Deed, onnx_operators
 from weighbridge.formats.graphs.tensors import tile
 from weighbridge.formats.headers.defects import ODD, UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.protobuf import VARINT, Wire
-from weighbridge.formats.reading.contract import Format, Match, Reading, whole
-from weighbridge.formats.reading.source import Source
+from weighbridge.formats.reading.contract import Format, Match, Part, Reading, part_path, whole
+from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Severity, SpanKind, clip
 
 _LAST_IR = 14
 _DEPTH_LIMIT = 32
 _FIRST_FIELDS = 64
 _METADATA_LIMIT = 64
+_NOTE_LIMIT = 1000
 _GRAPH, _OPSETS, _IR_VERSION = 7, 8, 1
 _TOP = frozenset((*range(1, 9), 14, 20, 25, 26))
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
@@ -87,6 +90,7 @@ class _Model:
         self.seen: dict[tuple[str, str], int] = {}
         self.facts: list[Fact] = []
         self.nodes = 0
+        self.parts: list[Part] = []
 
     def read(self) -> None:
         """Walk the model from its root.
@@ -131,10 +135,30 @@ class _Model:
         for key in ("producer_name", "producer_version"):
             if value := self.messages.text(model, key):
                 self.facts.append(Fact(name=f"onnx.{key}", value=clip(value)))
-        for place in model.get("metadata_props", ())[:_METADATA_LIMIT]:
-            entry = self.messages.take("StringStringEntryProto", place)
-            value = self.messages.text(entry, "value", limit=1 << 20)
-            self.facts.append(Fact(name=clip(self.messages.text(entry, "key")), value=clip(value)))
+        notes = model.get("metadata_props", ())
+        if len(notes) > _NOTE_LIMIT:
+            raise OverLimitError(f"over {_NOTE_LIMIT:,} notes", locator=f"byte {notes[_NOTE_LIMIT][0]}")
+        for place in notes:
+            self._take_note(self.messages.take("StringStringEntryProto", place))
+
+    def _take_note(self, entry: dict[str, list[Any]]) -> None:
+        key = self.messages.text(entry, "key")
+        for start, end in entry.get("value", ()):
+            if end - start > NOTE_LIMIT_BYTES:
+                message = f"the note {clip(key)!r} has {end - start:,} bytes, and was not searched"
+                self.defects.add("onnx.note", message, f"byte {start}", grade=UNJUDGED)
+                continue
+            value = self.messages.bytes_at((start, end), limit=NOTE_LIMIT_BYTES)
+            if call := call_in(value):
+                message = f"the note {clip(key)!r} is code, which runs where a program evaluates it"
+                self.defects.add("onnx.note", message, f"byte {start}", excerpt=call)
+            if data := pickle_in(value):
+                path = part_path(self.source.path, key or "note")
+                content = partial(Inflated, data, path=path, outer=self.source)
+                self.parts.append(Part(start=start, end=end, open=content))
+            elif len(self.facts) < _METADATA_LIMIT:
+                shown = value[:TEXT_LIMIT_BYTES].decode("utf-8", "backslashreplace")
+                self.facts.append(Fact(name=clip(key), value=clip(shown)))
 
     def _take_graph(self, place: Place, *, depth: int) -> None:
         if depth > _DEPTH_LIMIT:
@@ -189,12 +213,13 @@ class _Model:
         words = f"{self.nodes:,} nodes of {len(self.seen):,} operators, {len(self.tensors.listed):,} tensors"
         findings = (self.defects.structure("onnx.structure", words), *self.defects.findings())
         spans = (
-            tile(self.tensors.extents, self.source, "graph")
+            tile(self.tensors.extents, self.source, "graph", borders=[(part.start, part.end) for part in self.parts])
             if is_walked
             else whole(SpanKind.UNREAD, self.source, "the graph could not be followed to its end")
         )
         return Reading(
             spans=spans,
+            parts=tuple(self.parts) if is_walked else (),
             findings=(*findings, self._on_load(findings, is_walked=is_walked)),
             header=Header(
                 path=self.source.path,
@@ -237,7 +262,7 @@ FORMAT = Format(
             f"onnx.{what}"
             for what in (
                 *("structure", "bounds", "limit", "version", "field", "incomplete", "operator", "domain", "dimensions"),
-                *("tensor-type", "tensor-bytes", "external-data", "external-path"),
+                *("tensor-type", "tensor-bytes", "external-data", "external-path", "note"),
             )
         ),
     ),

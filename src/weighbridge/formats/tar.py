@@ -5,10 +5,10 @@ from __future__ import annotations
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.tar import TarArchive, TarMember, is_tar, walk_tar
 from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitError
-from weighbridge.formats.reading.contract import Format, Match, Part, Reading, part_path, whole
+from weighbridge.formats.reading.contract import Format, Match, Part, Reading, answer_on_load, part_path, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, complete
-from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, SpanKind, clip
+from weighbridge.vocabulary import Finding, Outcome, Severity, SpanKind, clip
 
 
 def sniff(source: Source) -> Match:
@@ -48,20 +48,15 @@ def _part(source: Source, member: TarMember) -> Part:
 
 
 def _given_up(source: Source, defects: Defects) -> Reading:
-    answer = _on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what the archive holds")
+    answer = answer_on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what the archive holds")
     findings = (defects.structure("tar.structure", ""), *defects.findings(), answer)
     return Reading(spans=whole(SpanKind.UNREAD, source, "the archive could not be walked"), findings=findings)
 
 
 def _no_files(source: Source, archive: TarArchive) -> Finding:
     if archive.problems:
-        return _on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what the archive holds")
-    return _on_load(source, Outcome.PASS, Severity.INFO, "an archive without files holds no code")
-
-
-def _on_load(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
-    place = (Evidence(artifact=source.path),)
-    return Finding(check="code.on-load", outcome=outcome, severity=severity, message=message, evidence=place)
+        return answer_on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what the archive holds")
+    return answer_on_load(source, Outcome.PASS, Severity.INFO, "an archive without files holds no code")
 
 
 FORMAT = Format(

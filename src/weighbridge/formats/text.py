@@ -133,6 +133,9 @@ class _Reader:
         if self.kind is not TextKind.LFS_POINTER and (suffix := binary_suffix(self.source.path)):
             message = f"text stands in a file named {suffix}: it is cut off, an error page, or not what its name says"
             self.defects.add("text.misnamed", message, "line 1", grade=UNJUDGED, excerpt=self.head)
+        if own_name(self.source.path) == "saved_model.pbtxt":
+            message = "a TensorFlow graph in text form, whose operators this release does not judge"
+            self.defects.add("code.on-load", message, "line 1", grade=UNJUDGED)
         match self.kind:
             case TextKind.LFS_POINTER:
                 message = "a git-LFS pointer stands where the file itself should be: the real bytes are missing"

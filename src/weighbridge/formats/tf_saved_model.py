@@ -11,7 +11,7 @@ from typing import Any
 
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.graphs.keras_layers import code_in
-from weighbridge.formats.graphs.messages import Messages, Place, schema
+from weighbridge.formats.graphs.messages import TEXT_LIMIT_BYTES, Messages, Place, schema
 from weighbridge.formats.graphs.operators import Deed, tensorflow_operators
 from weighbridge.formats.graphs.places import leaves_folder
 from weighbridge.formats.headers.defects import UNJUDGED, Defects, OverLimitError
@@ -248,7 +248,9 @@ class _Graph:
             for place in value.get("tensor", ()):
                 tensor = self.messages.take("TensorProto", place)
                 for text_place in tensor.get("string_val", ()):
-                    text = self.messages.text_at(text_place, limit=_TEXT_LIMIT_BYTES)
+                    if text_place[1] - text_place[0] > TEXT_LIMIT_BYTES:
+                        continue  # no system has a path as long as that
+                    text = self.messages.text_at(text_place)
                     if text and text != "/part" and leaves_folder(text) and "\n" not in text:
                         message = (
                             f"a saver or a vocabulary stands beside the path {clip(text)!r}, which leaves the model"
@@ -256,7 +258,12 @@ class _Graph:
                         self.defects.add("tf_saved_model.path", message, f"byte {start}", grade=_CRITICAL, excerpt=text)
 
     def _judge_layer(self, layer: dict[str, list[Any]], start: int) -> None:
-        metadata = self.messages.bytes_at(layer["metadata"][0], limit=_TEXT_LIMIT_BYTES) if "metadata" in layer else b""
+        place = next(iter(layer.get("metadata", ())), (0, 0))
+        if place[1] - place[0] > _TEXT_LIMIT_BYTES:
+            message = "the description of a layer is longer than is read here"
+            self.defects.add("tf_saved_model.layer", message, f"byte {start}", grade=UNJUDGED)
+            return
+        metadata = self.messages.bytes_at(place, limit=_TEXT_LIMIT_BYTES)
         if not metadata:
             return
         code, is_read = code_in(metadata)

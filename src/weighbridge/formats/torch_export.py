@@ -21,13 +21,22 @@ from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, clip
 
 _CONFIG_LIMIT_BYTES = 8 << 20
 _GRAPH_LIMIT_BYTES = 32 << 20
-_TARGET = re.compile(rb"\btorch\.ops\.(\w+)\.(\w+)")
-_NATIVE = (".so", ".dll", ".dylib", ".cubin", ".hsaco", ".o")
+_ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+_TARGET = re.compile(rb'"target"\s*:\s*"((?:_operator|torch|math|#)[^"\\]{0,300})"')
+_OPERATOR = re.compile(r"torch\.ops\.(\w+\.\w+)(?:\.\w+)?\Z")
+_FUNCTION = re.compile(r"math\.[a-z0-9]{2,12}\Z")
+"""Functions of numbers, all of Python's module of that name."""
+_NATIVE = re.compile(r"\.(?:so|dll|dylib|cubin|hsaco|o)(?:\.[0-9.]+)?\Z", re.IGNORECASE)
 
 
 def sniff(source: Source) -> Match:
     """A zip archive with the members that torch.export writes."""
     return Match.CERTAIN if "torch_export" in flavours_of(source) else Match.NO
+
+
+def prepare() -> None:
+    """Read the table of operators."""
+    script_rules()
 
 
 def read(source: Source) -> Reading:
@@ -44,7 +53,7 @@ def read(source: Source) -> Reading:
             opaque |= _raw_numbers(archive, name)
         elif "/models/" in name and name.endswith(".json"):
             _judge_graph(archive, name)
-        elif name.endswith(_NATIVE):
+        elif _NATIVE.search(name):
             findings.append(_native(source, name))
     return archive.reading("torch_export", tuple(findings), opaque=frozenset(opaque))
 
@@ -82,7 +91,6 @@ def _is_raw(entry: Any) -> bool:
 
 def _judge_graph(archive: ZipReading, name: str) -> None:
     """Which operators a graph calls: those of torch are known, others are in native libraries."""
-    rules = script_rules()
     try:
         content = archive.content(name)
         if content.size_bytes > _GRAPH_LIMIT_BYTES:
@@ -91,16 +99,25 @@ def _judge_graph(archive: ZipReading, name: str) -> None:
     except MalformedArtifactError as problem:
         archive.defects.add("torch_export.operators", clip(problem.message), clip(name, 80), grade=UNJUDGED)
         return
-    for space, operator in sorted({match.groups() for match in _TARGET.finditer(data)}):
-        spelled = f"{space.decode()}.{operator.decode()}"
-        if spelled in rules["harmful"] or space.decode() in rules["harmful_namespaces"]:
-            message = f"runs the operator {clip(spelled, 80)}, which {rules['reason']}"
-            archive.defects.add(
-                "torch_export.operators", message, clip(name, 80), grade=(Outcome.FAIL, Severity.CRITICAL)
-            )
-        elif space.decode() not in {*rules["namespaces"], "higher_order", "_operator"}:
-            message = f"calls the operator {clip(spelled, 80)}, which is in a native library that is not part of torch"
-            archive.defects.add("torch_export.operators", message, clip(name, 80), grade=UNJUDGED)
+    plain = _ESCAPE.sub(lambda escape: bytes.fromhex(escape.group(1).decode()), data)
+    for target in sorted({match.group(1).decode("utf-8", "replace") for match in _TARGET.finditer(plain)}):
+        _judge_target(archive, name, target)
+
+
+def _judge_target(archive: ZipReading, name: str, target: str) -> None:
+    """One callable of a graph: the loader looks it up below `torch`, `_operator` or `math`, attribute by attribute."""
+    rules = script_rules()
+    operator = _OPERATOR.match(target)
+    if (operator and operator.group(1) in rules.known) or target in rules.targets or _FUNCTION.match(target):
+        return
+    if operator is None or rules.is_harmful(operator.group(1)):
+        message = f"calls {clip(target, 80)}, which {rules.reason}"
+        if operator is None:
+            message = f"calls {clip(target, 80)}, which is no operator"
+        archive.defects.add("torch_export.operators", message, clip(name, 80), grade=(Outcome.FAIL, Severity.CRITICAL))
+        return
+    message = f"calls the operator {clip(operator.group(1), 80)}, which is none of torch's own that is listed"
+    archive.defects.add("torch_export.operators", message, clip(name, 80), grade=UNJUDGED)
 
 
 def _native(source: Source, name: str) -> Finding:
@@ -131,4 +148,5 @@ FORMAT = Format(
     references=("https://docs.pytorch.org/docs/2.13/export/pt2_archive.html",),
     sniff=sniff,
     read=read,
+    prepare=prepare,
 )

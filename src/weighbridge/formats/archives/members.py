@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.archives.zip import STORED, Archive, Member, checksum, open_member, walk
 from weighbridge.formats.headers.defects import Defects, OverLimitError
-from weighbridge.formats.reading.contract import Part, Reading, part_path, whole
+from weighbridge.formats.reading.contract import Part, Reading, answer_on_load, part_path, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span, complete
-from weighbridge.vocabulary import Evidence, Finding, Outcome, Severity, SpanKind, clip
+from weighbridge.vocabulary import Finding, Outcome, Severity, SpanKind, clip
 
 INFLATED_LIMIT_BYTES = 48 << 20
 """Largest compressed member that is unfolded."""
@@ -105,10 +105,6 @@ def over_limit(source: Source, unit: str, problem: OverLimitError) -> Reading:
 
 
 def _no_code(source: Source, *, is_sound: bool) -> Finding:
-    return Finding(
-        check="code.on-load",
-        outcome=Outcome.PASS if is_sound else Outcome.UNKNOWN,
-        severity=Severity.INFO if is_sound else Severity.HIGH,
-        message="an archive without files holds no code" if is_sound else "nobody knows what the archive holds",
-        evidence=(Evidence(artifact=source.path),),
-    )
+    if is_sound:
+        return answer_on_load(source, Outcome.PASS, Severity.INFO, "an archive without files holds no code")
+    return answer_on_load(source, Outcome.UNKNOWN, Severity.HIGH, "nobody knows what the archive holds")

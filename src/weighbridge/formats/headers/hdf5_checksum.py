@@ -10,13 +10,12 @@ _MASK = 0xFFFFFFFF
 def checksum(data: bytes) -> int:
     """What HDF5 keeps behind its structures: `hashlittle` of Bob Jenkins' lookup3.c, with an initial value of 0."""
     a = b = c = (0xDEADBEEF + len(data)) & _MASK
-    while len(data) > 12:
-        x, y, z = struct.unpack_from("<3I", data)
+    whole = max(len(data) - 1, 0) // 12 * 12
+    for x, y, z in struct.iter_unpack("<3I", memoryview(data)[:whole]):
         a, b, c = _mix((a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK)
-        data = data[12:]
     if not data:
         return c
-    x, y, z = struct.unpack("<3I", data.ljust(12, b"\0"))
+    x, y, z = struct.unpack("<3I", data[whole:].ljust(12, b"\0"))
     return _final((a + x) & _MASK, (b + y) & _MASK, (c + z) & _MASK)
 
 

@@ -106,6 +106,7 @@ class _FixedArray:
         if self.count <= self.page:
             size = lead + self.count * self.entry_size + 4
             cursor = self.image.structure(self.block, size, "fixed array block", b"FADB")
+            self.image.verify(cursor)
             cursor.take(lead - 4)
             yield from _split(self.image, cursor, self.count, self.entry_size)
             return
@@ -187,6 +188,7 @@ class _ExtensibleArray:
         map_bytes = blocks * -(-pages // 8)
         size = 6 + o + self.offset_bytes + map_bytes + blocks * o + 4
         cursor = self.image.structure(address, size, "extensible array super block", b"EASB")
+        self.image.verify(cursor)
         cursor.take(2 + o + self.offset_bytes)
         written = cursor.take(map_bytes)
         each = -(-pages // 8)
@@ -203,6 +205,7 @@ class _ExtensibleArray:
         cursor = self.image.structure(address, size, "extensible array block", b"EADB")
         cursor.take(lead - 4)
         if not pages:
+            self.image.verify(cursor)
             yield from _split(self.image, cursor, count, self.entry_size)
             return
         cursor.take(4)

@@ -87,6 +87,7 @@ class GlobalHeaps:
                 raise MalformedArtifactError("a global heap holds an object twice", locator=f"byte {cursor.place}")
             found[index] = cursor.take(length)
             cursor.align()
+        image.spend(len(found), address)
         kept = size if size - free_from <= KEPT_FREE_BYTES else free_from
         image.claim(address, kept, "global heap")
         return found
@@ -160,6 +161,9 @@ class FractalHeap:
     def _direct(self, address: int, offset: int, size: int) -> None:
         cursor = self.image.structure(address, size, "fractal heap block", b"FHDB")
         self._check(cursor, offset)
+        if self.shape.is_checked:
+            at = cursor.at
+            self.image.verify(cursor, cursor.data[:at] + bytes(4) + cursor.data[at + 4 :], at=at)
         self.blocks.append((offset, cursor.data))
 
     def _check(self, cursor: Cursor, offset: int) -> None:

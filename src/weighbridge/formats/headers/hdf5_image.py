@@ -163,13 +163,14 @@ class Image:
         self.claim(address, size_bytes, note)
         return cursor
 
-    def verify(self, cursor: Cursor) -> None:
-        """Compare the four bytes at the end of a structure with its checksum.
+    def verify(self, cursor: Cursor, body: bytes | None = None, *, at: int = -4) -> None:
+        """Compare the checksum of a structure, in its last four bytes or those at `at`, with that of all before it, or of `body`.
 
         Raises:
             MalformedArtifactError: they differ, so the library refuses what another reader may take.
         """
-        body, said = cursor.data[:-4], cursor.data[-4:]
+        said = cursor.data[at:][:4]
+        body = cursor.data[:at] if body is None else body
         self.spend(len(body) // 8, cursor.place - self.base)
         if checksum(body) != int.from_bytes(said, "little"):
             raise MalformedArtifactError("the checksum of a structure is wrong", locator=f"byte {cursor.place}")

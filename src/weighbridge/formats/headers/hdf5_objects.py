@@ -9,6 +9,7 @@ from weighbridge.formats.headers.hdf5_image import Cursor, Image, UnsupportedErr
 from weighbridge.formats.headers.hdf5_messages import Kind
 
 MESSAGE_LIMIT = 20_000
+_MESSAGE_WORK = 2
 _SHARED = 2
 
 
@@ -43,6 +44,7 @@ def _first(image: Image, address: int) -> list[Message]:
     count = head.number(2)
     head.take(4)
     size = head.number(4)
+    image.spend(_MESSAGE_WORK * count, address)
     body = image.structure(address, 16 + size, "object header")
     body.take(16)
     messages: list[Message] = []
@@ -84,6 +86,7 @@ def _second(image: Image, address: int) -> list[Message]:
     while waiting:
         cursor = waiting.pop(0)
         while cursor.left >= lead:
+            image.spend(_MESSAGE_WORK, address)
             at = cursor.at
             kind, length, bits = cursor.number(1), cursor.number(2), cursor.number(1)
             cursor.take(lead - 4)

@@ -112,12 +112,14 @@ class _Second:
         self.image.spend(count, address)
         own = [cursor.take(self.record_size) for _ in range(count)]
         if not depth:
+            self.image.verify(cursor, at=cursor.at)
             records += own
             return
         children = []
         for _ in range(count + 1):
             children.append((cursor.address(), cursor.number(self.count_bytes)))
             cursor.take(self.total_bytes[depth - 1])
+        self.image.verify(cursor, at=cursor.at)
         for number, (child, inner) in enumerate(children):
             if child is None:
                 raise MalformedArtifactError("a B-tree leads nowhere", locator=f"byte {cursor.place}")

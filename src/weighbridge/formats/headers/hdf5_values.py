@@ -15,8 +15,9 @@ from weighbridge.formats.headers.hdf5_objects import read_object, shared_address
 VALUE_LIMIT = 50_000
 """Elements of one value of variable length."""
 
-_PICKLE = re.compile(rb"(?:\x80[\x00-\x05]|c[\w.]+\n[\w.]+\n|\([dlt]?).*\.\Z", re.DOTALL)
-"""What PyTables unpickles when an attribute is read (tables/attributeset.py `__getattr__`)."""
+_ATTRIBUTE_WORK = 20
+_PICKLE = re.compile(rb"\A\x80[\x00-\x05]|[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
+"""The start of a pickle, or a global in one. PyTables unpickles an attribute that ends with a full stop (tables/attributeset.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Value:
     @property
     def is_pickle(self) -> bool:
         """Whether one of the strings looks like a pickle."""
-        return any(_PICKLE.match(text) for text in self.texts)
+        return any(text.endswith(b".") and _PICKLE.search(text) is not None for text in self.texts)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Values:
             MalformedArtifactError: it is shorter than its type and shape say.
             UnsupportedError: a type that is not read.
         """
+        self.image.spend(_ATTRIBUTE_WORK + len(found.kind) // 8, 0)
         kind = self.type_of(found.kind, place, is_shared=bool(found.flags & 1))
         shape = self.space_of(found.space, place, is_shared=bool(found.flags & 2))
         count = 0 if shape is None else prod(shape)
@@ -82,6 +84,7 @@ class Values:
             return Value(name=found.name, texts=(data,) if kind.name.startswith("V") else (), is_text=False)
         if count > VALUE_LIMIT:
             raise UnsupportedError("an attribute of too many strings", locator=f"byte {place}")
+        self.image.spend(count // 4, 0)
         width = kind.size_bytes
         texts = tuple(data[at : at + width].rstrip(b"\0") for at in range(0, len(data), width)) if width else ()
         return Value(name=found.name, texts=texts, is_text=True)

@@ -169,6 +169,7 @@ class Walk:
 
     def _link(self, link: Link, group: tuple[int, str, int], waiting: list[tuple[int, str, int]]) -> None:
         owner, path, depth = group
+        self.image.spend(2 + len(link.target) // 16 + len(link.name) // 64, 0)
         name = link.name.decode("utf-8", "backslashreplace")
         inner = f"{path.rstrip('/')}/{name}"
         if not name or "/" in name or name == "." or inner in self.paths or len(inner) > _PATH_LIMIT:
@@ -248,6 +249,7 @@ class Walk:
     def _dataset(self, messages: list[Message], path: str) -> None:
         made = _Dataset()
         for message in messages:
+            self.image.spend(len(message.data) // 64, message.place)
             cursor = self.image.cursor(message.data, message.place)
             match message.kind:
                 case Kind.DATASPACE:

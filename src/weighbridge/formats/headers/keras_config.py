@@ -20,15 +20,16 @@ from weighbridge.vocabulary import Evidence, Fact, Finding, Outcome, Severity, c
 
 __all__ = ["CHECKS", "KerasModel", "answer", "judge", "prepare"]
 
-CONFIG_LIMIT_BYTES = 4 << 20
-"""Longest configuration that is judged; those of the largest models of 2026 end below 1 MB."""
+CONFIG_LIMIT_BYTES = 2 << 20
+"""Longest configuration that is judged, all of one model together; those of the largest models of 2026 end below 1 MB."""
 
 CHECKS = ("keras.config", "keras.class", "keras.lambda", "keras.file-access", "code.on-load")
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _LAMBDA = ("CVE-2024-3660", "CVE-2025-9905", "CVE-2025-9906")
 _VOCABULARY = ("CVE-2025-12058",)
 _LAMBDA_FIELDS = ("function", "output_shape", "mask")
-_OBJECT_LIMIT = 60_000
+_NODE_LIMIT = 90_000
+"""Objects and arrays of one configuration, at any depth, that are looked into."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class KerasModel:
     defects: Defects
     architecture: str = ""
     objects: int = 0
+    config_bytes: int = 0
     metadata: list[Fact] = field(default_factory=list)
     digests: list[Fact] = field(default_factory=list)
 
@@ -45,7 +47,7 @@ class KerasModel:
 def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
     """Judge one configuration. `where` names it in evidence, as `config.json` or `model_config`."""
     try:
-        value = _parse(raw, model.defects, where)
+        value = _parse(raw, model, where)
     except OverLimitError as problem:
         model.defects.add("keras.config", problem.message, f"{where}, {problem.locator}", grade=UNJUDGED)
         return
@@ -56,12 +58,12 @@ def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
         model.defects.add("keras.config", "the configuration is not an object", where)
         return
     _describe(value, model, where)
-    for pointer, node in _objects(value):
-        model.objects += 1
-        if model.objects > _OBJECT_LIMIT:
-            model.defects.add("keras.config", "more objects than are judged", where, grade=UNJUDGED)
-            return
-        _judge_object(node, f"{where} {pointer}", model.defects)
+    try:
+        for pointer, node in _objects(value):
+            model.objects += 1
+            _judge_object(node, f"{where} {pointer}", model.defects)
+    except OverLimitError as problem:
+        model.defects.add("keras.config", problem.message, where, grade=UNJUDGED)
 
 
 def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, ...]:
@@ -91,19 +93,22 @@ def answer(model: KerasModel, *, path: str, doubt: str = "") -> tuple[Finding, .
     return (*found, answered)
 
 
-def _parse(raw: bytes, defects: Defects, where: str) -> Any:
-    if len(raw) > CONFIG_LIMIT_BYTES:
-        raise OverLimitError(f"a configuration of {len(raw):,} bytes is not judged", locator="byte 0")
+def _parse(raw: bytes, model: KerasModel, where: str) -> Any:
+    model.config_bytes += len(raw)
+    if model.config_bytes > CONFIG_LIMIT_BYTES:
+        raise OverLimitError(f"configurations of {model.config_bytes:,} bytes are not judged", locator="byte 0")
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise MalformedArtifactError("the configuration is not UTF-8", locator=f"byte {problem.start}") from problem
+    if raw.count(b"[") + 3 * raw.count(b"{") > 2 * _NODE_LIMIT:  # empty ones are not judged and may be as many again
+        raise OverLimitError("more objects and arrays than are judged", locator="byte 0")
     result = survey(raw, nonfinite=True)
     if result.end != len(raw):
         raise MalformedArtifactError("something stands behind the configuration", locator=f"byte {result.end}")
     for duplicate in result.duplicates:
         message = f"the key {clip(duplicate.key)!r} stands twice, so loaders may build different models"
-        defects.add("keras.config", message, f"{where}, byte {duplicate.offset}")
+        model.defects.add("keras.config", message, f"{where}, byte {duplicate.offset}")
     return load(raw)
 
 
@@ -120,17 +125,36 @@ def _describe(value: dict[str, Any], model: KerasModel, where: str) -> None:
 
 
 def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every JSON object at any depth with its pointer, outermost first. The depth is that of the JSON reader."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        pointer, node = waiting.pop()
+    """Every JSON object at any depth with its pointer, outermost first. The depth is that of the JSON reader.
+
+    Raises:
+        OverLimitError: more than _NODE_LIMIT objects and arrays.
+    """
+    nodes = 0
+    if isinstance(value, dict):
+        yield "", value
+    keys: list[str] = []
+    open_nodes = [_members(value)]
+    while open_nodes:
+        key, node = next(open_nodes[-1], ("", None))
+        if node is None:
+            open_nodes.pop()
+            del keys[-1:]
+            continue
+        nodes += 1
+        if nodes > _NODE_LIMIT:
+            raise OverLimitError("more objects and arrays than are judged")
+        keys.append(key)
         if isinstance(node, dict):
-            yield pointer, node
-            waiting += [
-                (f"{pointer}/{clip(key, 40)}", inner) for key, inner in node.items() if isinstance(inner, dict | list)
-            ]
-        else:
-            waiting += [(f"{pointer}/{i}", inner) for i, inner in enumerate(node) if isinstance(inner, dict | list)]
+            nodes += 2
+            yield "/" + "/".join(clip(key, 40) for key in keys), node
+        open_nodes.append(_members(node))
+
+
+def _members(node: Any) -> Iterator[tuple[str, Any]]:
+    """The objects and arrays that one holds, with their keys."""
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
+    return ((str(key), inner) for key, inner in pairs if inner and isinstance(inner, dict | list))
 
 
 def _judge_object(node: dict[str, Any], pointer: str, defects: Defects) -> None:

@@ -27,13 +27,44 @@ _DOTS = re.compile(r"\s*+\.\s*+")
 _NAMED = re.compile(r"(?<![\w.])(torch|ops)(?![\w])((?:\.[A-Za-z_]\w*)*)")
 _CUSTOM = re.compile(r"__torch__\.torch\.classes\.(\w+)\.(\w+)")
 _BUILTIN = re.compile(r"(?<![\w.])(?:rpc_sync|rpc_async|rpc_remote)\b")
+_OWN = re.compile(r"__torch__(?:\.\w+)+")
+_METHOD = re.compile(r"(?<!\btorch)\.(\w+)\s*\(")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRules:
+    """Which operators are known (`NAMESPACE.NAME`), which of them do harm, and what else a graph or a code may name."""
+
+    known: frozenset[str]
+    harmful: frozenset[str]
+    harmful_namespaces: frozenset[str]
+    harmful_methods: frozenset[str]
+    classes: frozenset[str]
+    targets: frozenset[str]
+    reason: str
+
+    def is_harmful(self, operator: str) -> bool:
+        """Whether an operator reads or writes files or runs code elsewhere."""
+        return operator in self.harmful or operator.partition(".")[0] in self.harmful_namespaces
 
 
 @cache
-def script_rules() -> dict[str, Any]:
-    """The table of operators."""
-    text = (files("weighbridge.formats.pickling") / "data" / "torch_script.toml").read_text("utf-8")
-    return tomllib.loads(text)
+def script_rules() -> ScriptRules:
+    """The tables of operators."""
+    folder = files("weighbridge.formats.pickling") / "data"
+    rules: dict[str, Any] = tomllib.loads((folder / "torch_script.toml").read_text("utf-8"))
+    listed: dict[str, Any] = tomllib.loads((folder / "torch_operators.toml").read_text("utf-8"))
+    spaces = (*rules["operators"].items(), *listed["operators"].items())
+    targets = [f"_operator.{name}" for name in rules["target_operators"]]
+    return ScriptRules(
+        known=frozenset(f"{space}.{name}" for space, names in spaces for name in names),
+        harmful=frozenset(rules["harmful"]),
+        harmful_namespaces=frozenset(rules["harmful_namespaces"]),
+        harmful_methods=frozenset(rules["harmful_methods"]),
+        classes=frozenset(rules["classes"]),
+        targets=frozenset([*targets, *(f"torch.{name}" for name in rules["target_torch"])]),
+        reason=rules["reason"],
+    )
 
 
 @dataclass(slots=True)
@@ -62,7 +93,7 @@ class ScriptCode:
         for what, is_harmful in _demands(text):
             if is_harmful:
                 self.report.fail(
-                    "pickle.calls-unsafe-global", f"runs {what}, which {script_rules()['reason']}", clip(rest, 100)
+                    "pickle.calls-unsafe-global", f"runs {what}, which {script_rules().reason}", clip(rest, 100)
                 )
             else:
                 self.report.doubt("torch_zip.torchscript", what, clip(rest, 100))
@@ -88,19 +119,17 @@ def _demands(text: str) -> Iterator[tuple[str, bool]]:
     for match in _NAMED.finditer(plain):
         root, path = match.groups()
         parts = path.split(".")[1:]
-        if root == "torch":
-            parts = ["aten", *parts]
-        name = ".".join(parts[:2])
+        name = ".".join(["aten", *parts] if root == "torch" else parts)
         if name in seen:
             continue
         seen.add(name)
-        if len(parts) < 2:
-            yield f"uses `{clip(root + path, 60)}` as a value, so that nobody knows which operator is called", False
-        elif name in rules["harmful"] or parts[0] in rules["harmful_namespaces"]:
+        if rules.is_harmful(name):
             yield f"the operator {clip(name, 80)}", True
-        elif parts[0] not in rules["namespaces"]:
-            yield f"calls the operator {clip(name, 80)}, which is in a native library that is not part of torch", False
-    for custom in sorted({match.group(1) for match in _CUSTOM.finditer(plain)} - set(rules["classes"])):
+        elif name not in rules.known:
+            yield f"names `{clip(root + path, 80)}`, which is no operator of torch's own that is listed", False
+    for method in sorted({match.group(1) for match in _METHOD.finditer(_OWN.sub(" ", plain))} & rules.harmful_methods):
+        yield f"the operator aten.{method} as a method", True
+    for custom in sorted({match.group(1) for match in _CUSTOM.finditer(plain)} - rules.classes):
         yield f"uses the class {clip(custom, 60)}, which is in a native library that is not part of torch", False
     if found := _BUILTIN.search(plain):
         yield f"the operator {found.group()}", True

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
-from weighbridge.vocabulary import Finding, Header, SpanKind, clip
+from weighbridge.vocabulary import Evidence, Finding, Header, Outcome, Severity, SpanKind, clip
 
 
 class Match(Enum):
@@ -103,3 +103,9 @@ class Format:
 def whole(kind: SpanKind, source: Source, note: str) -> tuple[Span, ...]:
     """One span over the whole of `source`; none for an empty file."""
     return (Span(start=0, end=source.size_bytes, kind=kind, note=note),) if source.size_bytes else ()
+
+
+def answer_on_load(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
+    """What a reader answers about the whole of a file: whether loading it runs code."""
+    evidence = (Evidence(artifact=source.path),)
+    return Finding(check="code.on-load", outcome=outcome, severity=severity, message=message, evidence=evidence)
