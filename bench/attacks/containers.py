@@ -64,15 +64,15 @@ def torch_archives() -> Iterator[Case]:
     yield one(KIND, "torch-zip-comment", zipped([("a/data.pkl", EVIL), ("a/version", b"3\n")], comment=b"weights" * 9), path="model.pt", loader="torch")
     yield one(KIND, "torch-zip-prefix", b"\x7fWEIGHTS" * 64 + plain, path="model.pt", loader="none")
     yield one(KIND, "torch-zip-duplicate-last", zipped([("a/data.pkl", GOOD), ("a/version", b"3\n"), ("a/data.pkl", EVIL)]), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-duplicate-first", zipped([("a/data.pkl", EVIL), ("a/version", b"3\n"), ("a/data.pkl", GOOD)]), path="model.pt", loader="torch")
-    yield one(KIND, "torch-zip-other-member", torch_zip(GOOD, more=(("archive/extra/notes.pkl", EVIL),)), path="model.pt")
-    yield one(KIND, "torch-zip-member-no-suffix", torch_zip(GOOD, more=(("archive/extra/notes", EVIL),)), path="model.pt")
-    yield one(KIND, "torch-zip-storage-is-pickle", torch_zip(GOOD, more=(("archive/data/0", EVIL),)), path="model.pt")
-    yield one(KIND, "torch-zip-constants", torch_zip(GOOD, more=(("archive/constants.pkl", EVIL),)), path="model.pt")
+    yield one(KIND, "torch-zip-duplicate-first", zipped([("a/data.pkl", EVIL), ("a/version", b"3\n"), ("a/data.pkl", GOOD)]), path="model.pt", loader="none")
+    yield one(KIND, "torch-zip-other-member", torch_zip(GOOD, more=(("archive/extra/notes.pkl", EVIL),)), path="model.pt", loader="none")
+    yield one(KIND, "torch-zip-member-no-suffix", torch_zip(GOOD, more=(("archive/extra/notes", EVIL),)), path="model.pt", loader="none")
+    yield one(KIND, "torch-zip-storage-is-pickle", torch_zip(GOOD, more=(("archive/data/0", EVIL),)), path="model.pt", loader="none")
+    yield one(KIND, "torch-zip-constants", torch_zip(GOOD, more=(("archive/constants.pkl", EVIL),)), path="model.pt", loader="none")
     yield one(KIND, "torch-zip-name-case", torch_zip(top="ARCHIVE"), path="MODEL.PT", loader="torch")
     yield one(KIND, "torch-zip-hidden-central", hidden_entry(), path="model.pt", loader="none")
     ext_attr = patched(plain, at + 38, struct.pack("<I", 0x10))
-    yield one(KIND, "torch-zip-directory-flag", ext_attr, path="model.pt", loader="torch")
+    yield one(KIND, "torch-zip-directory-flag", ext_attr, path="model.pt", loader="none")
 
 
 def hidden_entry() -> bytes:
@@ -98,9 +98,9 @@ def torch_others() -> Iterator[Case]:
     for at in range(5):
         yield one(KIND, f"torch-legacy-stream-{at}", legacy(at), path="model.pt", loader="torch")
     yield one(KIND, "torch-raw-pickle", EVIL, path="pytorch_model.bin", loader="torch")
-    yield one(KIND, "torch-legacy-sixth-stream", legacy(3)[: -len(stream(b"]", 2))].replace(EVIL, GOOD) + stream(b"]", 2) + EVIL, path="model.pt")
+    yield one(KIND, "torch-legacy-sixth-stream", legacy(3)[: -len(stream(b"]", 2))].replace(EVIL, GOOD) + stream(b"]", 2) + EVIL, path="model.pt", loader="none")
     tar = tarred([("storages", stream(push(0), 2)), ("tensors", stream(push(0), 2)), ("pickle", EVIL)])
-    yield one(KIND, "torch-tar", tar, path="model.pt", loader="torch")
+    yield one(KIND, "torch-tar", tar, path="model.pt", loader="none")
 
 
 def tarred(members: list[tuple[str, bytes]], mode: str = "w") -> bytes:
@@ -114,7 +114,7 @@ def tarred(members: list[tuple[str, bytes]], mode: str = "w") -> bytes:
 
 
 def npy(descr: str, body: bytes, shape: str = "(1,)") -> bytes:
-    head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    head = f"{{'descr': {descr if descr.startswith('[') else repr(descr)}, 'fortran_order': False, 'shape': {shape}, }}".encode()
     head += b" " * (-(len(head) + 11) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + body
 
@@ -131,9 +131,9 @@ def compressed() -> Iterator[Case]:
     for name, data in forms.items():
         yield one(KIND, f"joblib-{name}", data, path="model.joblib", loader="joblib")
     yield one(KIND, "joblib-zlib-as-pkl", zlib.compress(EVIL, 9), path="model.pkl", loader="joblib")
-    yield one(KIND, "joblib-lz4", lz4_frame(EVIL), path="model.joblib")
-    yield one(KIND, "joblib-gzip-two-members", gzip.compress(EVIL[:9], mtime=0) + gzip.compress(EVIL[9:], mtime=0), path="model.joblib", loader="joblib")
-    yield one(KIND, "joblib-zlib-twice", zlib.compress(zlib.compress(EVIL)), path="model.joblib")
+    yield one(KIND, "joblib-lz4", lz4_frame(EVIL), path="model.joblib", loader="none")
+    yield one(KIND, "joblib-gzip-two-members", gzip.compress(EVIL[:9], mtime=0) + gzip.compress(EVIL[9:], mtime=0), path="model.joblib", loader="none")
+    yield one(KIND, "joblib-zlib-twice", zlib.compress(zlib.compress(EVIL)), path="model.joblib", loader="none")
     yield one(KIND, "joblib-gzip-named-header", gzip_named(EVIL), path="model.joblib", loader="joblib")
     for suffix, data in (("gz", forms["gzip"]), ("bz2", forms["bz2"]), ("xz", forms["xz"]), ("zip", zipped([("model.pkl", EVIL)])), ("tar", tarred([("model.pkl", EVIL)]))):
         yield one(KIND, f"pandas-pickle-{suffix}", data, path=f"model.pkl.{suffix}", loader="pandas")
@@ -160,13 +160,13 @@ def arrays() -> Iterator[Case]:
     yield one(KIND, "npy-object", evil_array, path="weights.npy", loader="numpy")
     yield one(KIND, "npy-is-pickle", EVIL, path="weights.npy", loader="numpy")
     yield one(KIND, "npz-object", zipped([("w.npy", npy("<f4", bytes(4))), ("x.npy", evil_array)]), path="weights.npz", loader="numpy")
-    yield one(KIND, "npz-pickle-member", zipped([("w.npy", npy("<f4", bytes(4))), ("x.pkl", EVIL)]), path="weights.npz")
+    yield one(KIND, "npz-pickle-member", zipped([("w.npy", npy("<f4", bytes(4))), ("x.pkl", EVIL)]), path="weights.npz", loader="none")
     yield one(KIND, "npz-deflated", zipped([("x.npy", evil_array)], method=zipfile.ZIP_DEFLATED), path="weights.npz", loader="numpy")
     yield one(KIND, "npz-named-txt", zipped([("x.npy", evil_array)]), path="weights.txt", loader="numpy")
-    yield one(KIND, "npy-structured-object", npy("|O", EVIL).replace(b"'|O'", b"[('a', '|O')]"), path="weights.npy", loader="numpy")
+    yield one(KIND, "npy-structured-object", npy("[('a', '|O')]", EVIL), path="weights.npy", loader="numpy")
     second = npy("<f4", bytes(4)) + evil_array
-    yield one(KIND, "npy-second-array", second, path="weights.npy")
-    yield one(KIND, "npy-header-code", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').system('id'),), }".ljust(117) + b"\n" + bytes(4), path="weights.npy")
+    yield one(KIND, "npy-second-array", second, path="weights.npy", loader="none")
+    yield one(KIND, "npy-header-code", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').system('id'),), }".ljust(117) + b"\n" + bytes(4), path="weights.npy", loader="none")
 
 
 def wrapped() -> Iterator[Case]:
@@ -199,7 +199,7 @@ def disguised() -> Iterator[Case]:
         yield one(KIND, f"disguised-{path.replace('/', '-').replace('.', '-').strip('-')}", EVIL, path=path, loader="pickle")
     for path in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
         yield one(KIND, f"side-{path.replace('.', '-')}", torch_zip(), path=path, loader="torch")
-    yield one(KIND, "disguised-torch-zip-safetensors", torch_zip(), path="model.safetensors", loader="torch")
+    yield one(KIND, "disguised-torch-zip-safetensors", torch_zip(), path="model.safetensors", loader="none")
     yield one(KIND, "disguised-torch-zip-json", torch_zip(), path="model.json", loader="torch")
     yield one(KIND, "disguised-protocol-0-text", b"cos\nsystem\n(V" + SHELL.encode() + b"\ntR.", path="weights.txt", loader="pickle")
     yield one(KIND, "disguised-long-text-first", b"(V" + b"readme " * 2000 + b"\n0cos\nsystem\n(V" + SHELL.encode() + b"\ntR.", path="notes.md", loader="pickle")

@@ -13,7 +13,7 @@ RE_EXPORTS = (
     ("random", "_os.system"), ("numpy", "f2py.os.system"), ("numpy.testing._private.utils", "os.system"),
     ("numpy.lib._npyio_impl", "os.system"), ("logging", "os.system"), ("pathlib", "os.system"), ("tempfile", "_os.system"),
     ("sklearn", "os.system"), ("joblib.memory", "os.system"), ("glob", "os.system"), ("collections", "_sys.modules.get"),
-    ("posixpath", "os.system"), ("zipfile", "os.system"), ("transformers", "os.system"),
+    ("posixpath", "os.system"), ("zipfile", "os.system"),
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def chains() -> Iterator[Case]:
     yield one(KIND, "import-dunder", stream(called(call("builtins", "getattr", call("builtins", "__import__", "os"), "system"), SHELL), 2))
     yield one(KIND, "finalize", stream(call("weakref", "finalize", call("collections", "OrderedDict"), glob("os", "system"), SHELL)))
     yield one(KIND, "atexit", stream(call("atexit", "register", glob("os", "system"), SHELL)))
-    yield one(KIND, "executor-submit", stream(call("concurrent.futures", "ThreadPoolExecutor.submit", call("concurrent.futures", "ThreadPoolExecutor", 1), glob("os", "system"), SHELL)))
+    yield one(KIND, "executor-submit", stream(call("concurrent.futures", "ThreadPoolExecutor.submit", call("concurrent.futures", "ThreadPoolExecutor", 1), glob("os", "system"), SHELL)), loader="none")
     yield one(KIND, "thread-run", stream(call("threading", "Thread.run", call("threading", "Thread", None, glob("os", "system"), None, (SHELL,)))))
     yield one(KIND, "rebuild-from-type", stream(call("torch._tensor", "_rebuild_from_type_v2", glob("os", "system"), glob("builtins", "int"), (SHELL,), None)))
     yield one(KIND, "class-getattr-type", stream(call("builtins", "type.__call__", glob("subprocess", "Popen"), ["touch", CANARY])))
