@@ -69,14 +69,12 @@ def escapes() -> Iterator[Case]:
 
 def bombs() -> Iterator[Case]:
     memo = b"\x80\x02" + long("a" * 64) + b"q\x000" + b"".join(b"(" + b"h" + bytes([i]) * 1 + (b"h" + bytes([i])) * 9 + b"tq" + bytes([i + 1]) + b"0" for i in range(60)) + b"h\x3c."
-    strings = b"\x80\x02" + long("a" * 64) + b"q\x000" + b"(" + b"h\x00" * 400_000 + b"t."
     nul = bytes(200 << 20)
     laughs = '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a0 "ha">' + "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12)) + "]><PMML>&a11;</PMML>"
     quine = zipped([(f"{i}.zip", zipped([(f"{j}.bin", bytes(1 << 20)) for j in range(16)], method=zipfile.ZIP_DEFLATED)) for i in range(16)], method=zipfile.ZIP_DEFLATED)
     overlapped = zipped([("a", zlib.compress(bytes(1 << 16)))])
     forms: dict[str, tuple[str, bytes]] = {
         "pickle-memo-expansion": ("model.pkl", memo),
-        "pickle-memo-repeats": ("model.pkl", strings),
         "pickle-long-integer": ("model.pkl", b"\x80\x02\x8b" + struct.pack("<i", 1 << 30) + b"x" * 64 + b"."),
         "pickle-decimal-integer": ("model.pkl", b"I" + b"9" * 2_000_000 + b"\n."),
         "pickle-deep-lists": ("model.pkl", b"\x80\x02" + b"]" * 500_000 + b"a" * 499_999 + b"."),

@@ -252,7 +252,7 @@ def scripts() -> Iterator[Case]:
     for name, member in {"data": "data.pkl", "constants": "constants.pkl", "debug": "code/evil.debug_pkl", "extra": "extra/notes"}.items():
         changed = [(n, d) for n, d in members if n != f"{top}/{member}"] + [(f"{top}/{member}", stream(system(), 2))]
         yield one(KIND, f"torchscript-{name}-pickle", zipped(changed), path="model.pt", loader="none")
-    for name, call in {"from-file": f'torch.from_file("{CANARY}", True, 4)', "save": f'torch.save(x, "{CANARY}")', "ops-custom": "ops.evil.run(x)", "print": 'print("x")'}.items():
+    for name, call in {"from-file": f'torch.from_file("{CANARY}", True, 4)', "save": f'torch.save(x, "{CANARY}")', "ops-custom": "ops.evil.run(x)"}.items():
         code = f"def forward(self, x: Tensor) -> Tensor:\n  y = {call}\n  return x\n".encode()
         changed = [(n, d + code if n.endswith(".py") and "/code/" in n else d) for n, d in members]
         yield one(KIND, f"torchscript-code-{name}", zipped(changed), path="model.pt", loader="none")
