@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attacks
@@ -16,7 +16,7 @@ def all_cases() -> Iterator[Case]:
     """Every case of every module of this package that has `cases`; ids are unique."""
     seen: set[str] = set()
     for module in sorted(info.name for info in pkgutil.iter_modules(attacks.__path__)):
-        if module in {"__main__", "prove", "worker", "corpus"}:
+        if module in {"__main__", "prove", "worker", "corpus", "mutated"}:
             continue
         for case in getattr(importlib.import_module(f"attacks.{module}"), "cases", tuple)():
             if case.id in seen:
@@ -26,9 +26,14 @@ def all_cases() -> Iterator[Case]:
 
 
 def write_corpus(folder: Path) -> list[dict[str, str]]:
+    """The whole corpus."""
+    return write_cases(folder, all_cases())
+
+
+def write_cases(folder: Path, cases: Iterable[Case]) -> list[dict[str, str]]:
     """One folder a case, and `manifest.json` beside them: id, kind, path, loader, entry, note."""
     rows = []
-    for case in all_cases():
+    for case in cases:
         place = folder / case.id
         for path, data in case.files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
