@@ -134,7 +134,7 @@ def make_sets(folder: Path, made: str, aisbom: Path | None) -> list[Row]:
         prove = [sys.executable, str(HERE / "attacks" / "prove.py"), str(attacks), "--python", made, "--out", str(proofs)]
         subprocess.run(prove, env=environment, check=False)
     if not (honest / "manifest.json").exists():
-        subprocess.run([made, str(HERE / "honest.py"), str(honest)], env=environment, check=True)
+        subprocess.run([made, str(HERE / "honest.py"), str(honest), "--packages", sysconfig.get_path("purelib")], env=environment, check=True)
     live = json.loads(proofs.read_text(encoding="utf-8"))
     rows = []
     for case in json.loads((attacks / "manifest.json").read_text(encoding="utf-8"))["cases"]:
