@@ -2,7 +2,7 @@
 
     python scanner_worker.py TOOL TIMEOUT_S       reads `case TAB folder`, prints `case TAB verdict TAB wall s TAB CPU s TAB RSS MB`
 
-The tool's own command line runs in the fork; its exit code and what it printed are read here and nowhere else.
+The tool's own command line runs in the fork (weighbridge's, which takes several folders, over forty at a time); its exit code and what it printed are read here and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 
-def weighbridge(folder: str) -> None:
+def weighbridge(*folders: str) -> None:
     from weighbridge.cli.main import main
 
-    sys.argv = ["weighbridge", "inspect", folder]
+    sys.argv = ["weighbridge", "inspect", *folders]
     main()
 
 
@@ -138,7 +139,14 @@ def of_hayward(code: int, said: str, report: str) -> str:
     return "warned" if grades & {"medium", "low"} or document["coverage_gaps"] else "silent"
 
 
-Tool = tuple[str, Callable[[str], None], Callable[[int, str, str], str]]
+def of_weighbridge(said: str) -> list[str]:
+    """The verdicts on several REFs, in their order."""
+    words = {"nothing": "silent", "failed": "blocked", "could": "warned"}
+    return [words[word] for word in re.findall(r"^result +(nothing|failed|could)\b", said, re.MULTILINE)]
+
+
+BROKEN, BATCH = 99, 40
+Tool = tuple[str, Callable[..., None], Callable[[int, str, str], str]]
 TOOLS: dict[str, Tool] = {
     "weighbridge": ("weighbridge.cli.inspect", weighbridge, by_code),
     "weighbridge-nolist": ("weighbridge.cli.inspect", weighbridge, by_code),
@@ -151,23 +159,67 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def child(run: Callable[[str], None], folder: str, said: str, timeout_s: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What one run of a tool left: exit code, what it printed, its report, and what it cost."""
+
+    code: int
+    said: str
+    report: str
+    wall_s: float
+    cpu_s: float
+    rss_mb: float
+
+
+def child(run: Callable[..., None], folders: list[str], said: str, timeout_s: int) -> None:
     """Never returns: the tool's own exit code is the child's."""
-    resource.setrlimit(resource.RLIMIT_CPU, (timeout_s, timeout_s + 5))
+    resource.setrlimit(resource.RLIMIT_CPU, (timeout_s, resource.RLIM_INFINITY))
     out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number in (1, 2):
         os.dup2(out, number)
     code = 0
     try:
-        run(folder)
+        run(*folders)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as problem:
         print(f"{type(problem).__name__}: {problem}")
-        code = 99
+        code = BROKEN
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code & 255)
+
+
+def ran(run: Callable[..., None], folders: list[str], timeout_s: int) -> Ran:
+    """Fork, run, wait; a child that outlives three times its limit of CPU is killed."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chdir(place)
+        began = time.perf_counter()
+        pid = os.fork()
+        if pid == 0:
+            child(run, folders, place + "/said", timeout_s)
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+        signal.alarm(3 * timeout_s)
+        _, status, used = os.wait4(pid, 0)
+        signal.alarm(0)
+        wall = time.perf_counter() - began
+        os.chdir("/")
+        report = Path(place, "report.json")
+        return Ran(
+            code=os.waitstatus_to_exitcode(status),
+            said=Path(place, "said").read_text(errors="replace"),
+            report=report.read_text(errors="replace") if report.exists() else "",
+            wall_s=wall,
+            cpu_s=used.ru_utime + used.ru_stime,
+            rss_mb=used.ru_maxrss / 1000,
+        )
+
+
+def told(cases: list[str], verdicts: list[str], run: Ran) -> None:
+    """One line a case; what several cost together is shared among them."""
+    for case, verdict in zip(cases, verdicts, strict=True):
+        wall, cpu = run.wall_s / len(cases), run.cpu_s / len(cases)
+        print(case, verdict, f"{wall:.4f}", f"{cpu:.4f}", f"{run.rss_mb:.0f}", sep="\t", flush=True)
 
 
 def main() -> None:
@@ -175,24 +227,20 @@ def main() -> None:
     module, run, verdict = TOOLS[tool]
     import_module(module)
     rows = [line.rstrip("\n").split("\t") for line in sys.stdin]
+    if verdict is by_code:  # weighbridge takes several REFs
+        left = []
+        for batch in (rows[at : at + BATCH] for at in range(0, len(rows), BATCH)):
+            one = ran(run, [folder for _, folder in batch], timeout_s * 4)
+            verdicts = of_weighbridge(one.said)
+            if len(verdicts) == len(batch):
+                told([case for case, _ in batch], verdicts, one)
+            else:
+                left += batch
+        rows = left
     for case, folder in rows:
-        with tempfile.TemporaryDirectory() as place:
-            os.chdir(place)
-            began = time.perf_counter()
-            pid = os.fork()
-            if pid == 0:
-                child(run, folder, place + "/said", timeout_s)
-            signal.signal(signal.SIGALRM, lambda *_, pid=pid: os.kill(pid, signal.SIGKILL))
-            signal.alarm(3 * timeout_s)
-            _, status, used = os.wait4(pid, 0)
-            signal.alarm(0)
-            wall = time.perf_counter() - began
-            code = os.waitstatus_to_exitcode(status)
-            said = Path(place, "said").read_text(errors="replace")
-            report = Path(place, "report.json").read_text(errors="replace") if Path(place, "report.json").exists() else ""
-            found = "gave up" if code < 0 or code == 99 else verdict(code, said, report)
-            print(case, found, f"{wall:.3f}", f"{used.ru_utime + used.ru_stime:.3f}", f"{used.ru_maxrss / 1000:.0f}", sep="\t", flush=True)
-            os.chdir("/")
+        one = ran(run, [folder], timeout_s)
+        found = "gave up" if one.code < 0 or one.code == BROKEN else verdict(one.code, one.said, one.report)
+        told([case], [found], one)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ and the honest models of `bench/honest.py`. `--made` is the interpreter of an en
 tensorflow, xgboost, lightgbm, onnx, skops, h5py and transformers; attacks that a loader can load are first proven live there, in a
 sandbox (`bench/attacks/prove.py`). `--peers` holds one environment a peer (`--install` makes them). Every tool runs with its own command line
 over the folder of each case, in a child forked from an interpreter that has imported the tool, so that start-up is paid once and
-counted for nobody; telemetry is off, and the run has no network but loopback where `unshare` can be had.
+counted for nobody; telemetry is off, and peers run without a network where `unshare` can be had.
 
 A cell is blocked (a finding that the tool itself grades high or critical, or its word for malicious), warned (a lower grade, or
 "cannot tell"), gave up (an error), or silent. `weighbridge, no list` is weighbridge with its list of dangerous names emptied: what is
@@ -107,9 +107,10 @@ def run_tool(tool: str, python: Path, rows: list[Row], timeout_s: int = 40) -> t
     """The verdict of a tool on every case, and what all of them cost."""
     text = "".join(f"{row.id}\t{row.path}\n" for row in rows)
     command = [str(python), "-B", str(HERE / "scanner_worker.py"), tool, str(timeout_s)]
-    if subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0:
+    is_ours = tool.startswith("weighbridge")  # it makes namespaces of its own for the parser
+    if not is_ours and subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0:
         command = ["unshare", "-rn", *command]
-    environment = QUIET if "weighbridge" not in tool else {**QUIET, "HOME": os.environ.get("HOME", "/")}
+    environment = {**QUIET, "HOME": os.environ.get("HOME", "/")} if is_ours else QUIET
     done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", env=environment, check=False)
     verdicts: dict[str, str] = {}
     cost = Cost(wall_s=0.0, cpu_s=0.0, rss_mb=0.0)

@@ -18,8 +18,8 @@ from weighbridge.testing.models import source_of
 from weighbridge.vocabulary import Outcome, Severity
 
 
-def read(data: bytes) -> Reading:
-    with source_of(data, "thing") as source:
+def read(data: bytes, name: str = "thing") -> Reading:
+    with source_of(data, name) as source:
         assert FORMAT.sniff(source) is Match.NO
         return FORMAT.read(source)
 
@@ -54,8 +54,9 @@ def tarred() -> bytes:
 )
 def test_what_it_looks_like_is_said_and_nothing_is_clean(data: bytes, says: str) -> None:
     reading = read(data)
-    (finding,) = reading.findings
+    finding, *more = reading.findings
     assert (finding.check, finding.outcome, finding.severity) == ("unknown.format", Outcome.UNKNOWN, Severity.HIGH)
+    assert [(f.check, f.outcome) for f in more] == ([("unknown.program", Outcome.FAIL)] if says == "ELF" else [])
     assert (says or "no kind that is known") in finding.message
     assert account(reading.spans).unread_bytes == len(data)
 
@@ -121,3 +122,9 @@ def test_zeros_are_padding(size: int) -> None:
     reading = read(b"\0" * size)
     assert account(reading.spans).padding_bytes == size
     assert reading.findings[0].outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "w.npy", "model.GGUF"])
+def test_a_name_that_promises_what_the_bytes_are_not_is_refused(name: str) -> None:
+    reading = read(b"\xce\x01\x02\x03" * 9, name)
+    assert [f.check for f in reading.findings if f.outcome is Outcome.FAIL] == ["unknown.misnamed"]

@@ -146,7 +146,10 @@ class _Reader:
         block = GGML_TYPES.get(kind)
         if any(length == 0 for length in shape):
             message = f"tensor {clip(name)!r} has a dimension of 0"
-            self.defects.add("gguf.dimensions", message, locator, grade=ODD, excerpt=str(shape))
+            grade = (
+                (Outcome.FAIL, Severity.HIGH) if 0 in shape[1:] else ODD
+            )  # ggml divides by every length but the first
+            self.defects.add("gguf.dimensions", message, locator, grade=grade, excerpt=str(shape))
             elements = 0 if max(shape) <= _INT64_MAX else elements
         if max(shape, default=0) > _INT64_MAX or elements > _INT64_MAX:
             message = f"the dimensions of tensor {clip(name)!r} overflow 64 bits"

@@ -114,6 +114,7 @@ class _Reader:
         self.kind = kind_of(source.path, self.head, self.tail, source.size_bytes)
         self.digests: list[Fact] = []
         self.facts: JsonFacts | None = None
+        self.keras: tuple[Finding, ...] = ()
 
     def give_up(self, message: str, locator: str) -> Reading:
         """What was read is accounted for, the rest is unread."""
@@ -151,7 +152,7 @@ class _Reader:
             self.look_for_demands()
         self.look_for_hidden()
         span = Span(start=0, end=self.source.size_bytes, kind=SpanKind.HEADER, note=SAYS[self.kind])
-        return Reading(spans=(span,), findings=(structure, *self.defects.findings()), header=self.header())
+        return Reading(spans=(span,), findings=(structure, *self.defects.findings(), *self.keras), header=self.header())
 
     def look_at_json(self, words: str) -> Finding:
         """Parse it; the answer about its structure."""
@@ -170,6 +171,8 @@ class _Reader:
         result = facts.survey
         self.facts = facts
         self.look_at_facts(facts, data)
+        if facts.is_keras:
+            self.look_at_keras(data)
         if not result.duplicates:
             return _structure(self.source, Outcome.PASS, Severity.INFO, words)
         first = result.duplicates[0]
@@ -178,6 +181,14 @@ class _Reader:
         )
         locator = f"byte {start + first.offset}"
         return _structure(self.source, Outcome.FAIL, Severity.MEDIUM, f"{message}, so readers may disagree", locator)
+
+    def look_at_keras(self, data: bytes) -> None:
+        """Judge what `keras.models.model_from_json` would build."""
+        from weighbridge.formats.headers.keras_config import KerasModel, answer, judge
+
+        model = KerasModel(defects=Defects(self.source.path))
+        judge(data, model, where=own_name(self.source.path))
+        self.keras = tuple(f for f in answer(model, path=self.source.path) if f.outcome is not Outcome.PASS)
 
     def look_at_fetched(self, fetched: list[tuple[int, str]], data: bytes) -> None:
         """Refuse settings by which a loader fetches code and runs it, without anybody agreeing to that."""
@@ -351,6 +362,7 @@ FORMAT = Format(
             "text.path-escape",
             "text.code-capability",
             "text.rewrites",
+            *("keras.config", "keras.class", "keras.lambda", "keras.file-access"),
             "code.on-load",
         ),
     ),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from weighbridge.formats.headers.tables import FOREIGN_MODELS, MAGIC
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from weighbridge.formats.headers.tables import FOREIGN_MODELS, MAGIC, PROMISES
 from weighbridge.formats.reading.contract import Format, Match, Reading, own_name, whole
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
@@ -27,11 +30,24 @@ def read(source: Source) -> Reading:
         finding = _finding(source, Outcome.NOT_APPLICABLE, Severity.INFO, message)
         spans: tuple[Span, ...] = whole(SpanKind.PADDING, source, "zeros")
         return Reading(spans=spans, findings=(finding,))
-    says = recognise(source.head(_HEAD_BYTES), own_name(source.path))
+    head, name = source.head(_HEAD_BYTES), own_name(source.path)
+    says = recognise(head, name)
     looks = f"looks like {says}" if says else "is of no kind that is known here"
     message = f"{looks}; this release cannot read it, so its {source.size_bytes:,} bytes are not examined"
     finding = _finding(source, Outcome.UNKNOWN, Severity.HIGH, message)
-    return Reading(spans=whole(SpanKind.UNREAD, source, says or "no known kind"), findings=(finding,))
+    spans = whole(SpanKind.UNREAD, source, says or "no known kind")
+    return Reading(spans=spans, findings=(finding, *_refusals(source, head, name, says)))
+
+
+def _refusals(source: Source, head: bytes, name: str, says: str) -> Iterator[Finding]:
+    """A program among the files of a model, and a name that promises what the bytes are not."""
+    if any(magic.is_program and magic.pattern.match(head, magic.offset) for magic in MAGIC):
+        message = f"looks like {says}: it runs where somebody starts or loads it, and no model needs it"
+        yield _finding(source, Outcome.FAIL, Severity.HIGH, message, check="unknown.program")
+    promised = PROMISES.get(PurePosixPath(name).suffix)
+    if promised:
+        message = f"is named as {promised} and is none: it is damaged, encrypted, or hides something else"
+        yield _finding(source, Outcome.FAIL, Severity.HIGH, message, check="unknown.misnamed")
 
 
 def recognise(head: bytes, name: str) -> str:
@@ -40,9 +56,11 @@ def recognise(head: bytes, name: str) -> str:
     return found or next((model.says for model in FOREIGN_MODELS if model.fits(name, head)), "")
 
 
-def _finding(source: Source, outcome: Outcome, severity: Severity, message: str) -> Finding:
+def _finding(
+    source: Source, outcome: Outcome, severity: Severity, message: str, check: str = "unknown.format"
+) -> Finding:
     place = Evidence(artifact=source.path, locator="byte 0", excerpt=source.head(16).hex(" "))
-    return Finding(check="unknown.format", outcome=outcome, severity=severity, message=message, evidence=(place,))
+    return Finding(check=check, outcome=outcome, severity=severity, message=message, evidence=(place,))
 
 
 def _is_zeros(source: Source) -> bool:
@@ -57,9 +75,9 @@ FORMAT = Format(
     name="unknown",
     title="anything else",
     media_type="application/octet-stream",
-    version=2,
+    version=3,
     may_hold_code=True,
-    checks=("unknown.format",),
+    checks=("unknown.format", "unknown.program", "unknown.misnamed"),
     references=(),
     sniff=sniff,
     read=read,

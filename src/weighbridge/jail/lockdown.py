@@ -62,9 +62,10 @@ def lock_down(program: bytes, *, memory_bytes: int) -> Confinement:
 
 
 def allow_cpu(seconds: int) -> None:
-    """Set the soft limit of processor time to `seconds` from here; SIGXCPU ends the process beyond it."""
-    spent = time.process_time()
-    resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + 1 + seconds, resource.RLIM_INFINITY))
+    """Set the soft limit of processor time to `seconds` from here, or to the hard limit that is there already; SIGXCPU ends the process beyond it."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    wanted = int(time.process_time()) + 1 + seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _set_limits(memory_bytes: int, problems: list[str]) -> tuple[str, ...]:

@@ -191,7 +191,7 @@ class _Pairs:
         value = cursor.number(_CODES[kind])
         if kind == _BOOL:
             if value not in (0, 1):
-                self.defects.add("gguf.metadata", f"the boolean {clip(key)!r} is {value}", f"byte {start}", grade=ODD)
+                self.defects.add("gguf.metadata", f"the boolean {clip(key)!r} is {value}", f"byte {start}")
             return bool(value), str(bool(value)).lower()
         return value, repr(value)
 

@@ -25,6 +25,7 @@ class Magic:
     says: str
     pattern: re.Pattern[bytes]
     offset: int
+    is_program: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,14 @@ MAGIC: tuple[Magic, ...] = tuple(
             re.escape(bytes.fromhex(row["hex"])) if "hex" in row else row["regex"].encode("latin-1"), re.DOTALL
         ),
         offset=row.get("offset", 0),
+        is_program=row.get("is_program", False),
     )
     for row in _read("magic_numbers.toml")["magic"]
 )
 """Magic numbers of formats that no unit of this release reads, in the order they are tried."""
+
+PROMISES: dict[str, str] = _read("magic_numbers.toml")["promises"]
+"""What a suffix, in lower case, says a file is, where a unit of this release reads that format."""
 
 FOREIGN_MODELS: tuple[ForeignModel, ...] = tuple(
     ForeignModel(

@@ -7,6 +7,7 @@ through, so that nothing found is never a PASS.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,6 +84,23 @@ _NETWORK = frozenset(
         "smtplib.SMTP",
     ]
 )
+_WRITES = frozenset(
+    [
+        "os.remove",
+        "os.unlink",
+        "os.rename",
+        "os.replace",
+        "os.symlink",
+        "os.chmod",
+        "shutil.rmtree",
+        "shutil.copy",
+        "shutil.copyfile",
+        "shutil.copytree",
+        "shutil.move",
+    ]
+)
+_OPENS = frozenset(["open", "io.open", "codecs.open", "builtins.open"])
+_PATH_WRITES = frozenset(["write_text", "write_bytes", "unlink", "symlink_to"])
 _KINDS = {
     **dict.fromkeys(_PROCESSES, "starts a program"),
     **dict.fromkeys(_CODE, "runs code that it is given"),
@@ -101,7 +119,7 @@ class Capability:
 
 
 def capabilities(source: str) -> list[Capability]:
-    """The calls of a source that start programs, run given code or reach the network.
+    """The calls of a source that start programs, run given code or reach the network; at import also those that change files.
 
     Raises:
         ValueError: it is no Python, nests too deeply or is too long.
@@ -123,8 +141,11 @@ def capabilities(source: str) -> list[Capability]:
             aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call):
             name = _name(node.func, aliases)
-            if name in _KINDS:
-                found.append(Capability(name=name, line=node.lineno, does=_KINDS[name], is_on_import=not is_inner))
+            does = _KINDS.get(name) or ("" if is_inner else _changes_files(node, name))
+            if does:
+                found.append(
+                    Capability(name=name or "a method", line=node.lineno, does=does, is_on_import=not is_inner)
+                )
     return found
 
 
@@ -142,6 +163,16 @@ def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
             pending += [(node.args, is_inner), (node.body, True)]
         else:
             pending += [(child, is_inner) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
+def _changes_files(call: ast.Call, name: str) -> str:
+    """What a call does to files; empty where it only reads, or nobody can say."""
+    is_method = isinstance(call.func, ast.Attribute) and call.func.attr in _PATH_WRITES
+    if name in _WRITES or is_method:
+        return "changes files"
+    modes = [call.args[1]] if len(call.args) > 1 else [word.value for word in call.keywords if word.arg == "mode"]
+    is_written = any(isinstance(mode, ast.Constant) and re.search("[wax+]", str(mode.value)) for mode in modes)
+    return "changes files" if name in _OPENS and is_written else ""
 
 
 def _name(node: ast.expr, aliases: dict[str, str]) -> str:

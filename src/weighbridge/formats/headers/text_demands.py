@@ -100,7 +100,8 @@ def rewriting_steps(tokenizer: Any) -> Iterator[tuple[str, str]]:
             literal = pattern.get("String") if isinstance(pattern, dict) else None
             said = f"{literal or ''}\0{step.get('content') or ''}\0{step.get('prepend') or ''}"
             regex = pattern.get("Regex") if isinstance(pattern, dict) else None
-            if _WORDS.search(said) or (isinstance(regex, str) and _ADDRESS.search(regex)):
+            is_number = bool(re.search(r"\d{3}", str(step.get("content") or "")))
+            if is_number or _WORDS.search(said) or (isinstance(regex, str) and _ADDRESS.search(regex)):
                 yield f"/{place}", f"{step.get('type')} {pattern} by {step.get('content')!r}"
 
 

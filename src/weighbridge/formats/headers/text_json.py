@@ -49,6 +49,7 @@ _WANTED_NAMES = frozenset(
         "weight_map",
         "normalizer",
         "decoder",
+        *("class_name", "config", "module", "keras_version", "backend"),
     )
 )
 _WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
@@ -99,6 +100,7 @@ class JsonFacts:
     conditional: list[tuple[str, str]] = field(default_factory=list)
     rewrites: list[tuple[str, str]] = field(default_factory=list)
     unlooked: list[tuple[str, str]] = field(default_factory=list)
+    is_keras: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.architecture or self.digests)
@@ -126,6 +128,8 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
         elif not data[w.offset : w.offset + 16].startswith(_NOTHING):
             facts.remote.append((w.offset, w.key))
     small = len(data) <= _BUILD_LIMIT_BYTES
+    if members.keys() >= {"class_name", "config"} and members.keys() & {"module", "keras_version", "backend"}:
+        facts.is_keras = True
     name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:
         _take_config(load(data), facts)
