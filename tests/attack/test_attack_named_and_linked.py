@@ -92,3 +92,13 @@ def test_a_length_of_zero_by_which_a_loader_divides_is_refused(shape: tuple[int,
     """ggml tests a product for overflow by dividing by every length but the first."""
     tensor = StoredTensor(name="a", dtype="0", shape=shape, data=bytes(4 * math.prod(shape)))
     assert is_refused("model.gguf", gguf_bytes({"general.architecture": "llama"}, [tensor])) is is_bad
+
+
+@pytest.mark.parametrize(("entries", "is_bad"), [(2, False), (1, True)])
+def test_scores_that_end_before_the_tokens_do_are_refused(entries: int, is_bad: bool) -> None:
+    pairs = {
+        "general.architecture": "llama",
+        "tokenizer.ggml.tokens": ("a", "b"),
+        "tokenizer.ggml.token_type": (1,) * entries,
+    }
+    assert is_refused("model.gguf", gguf_bytes(pairs)) is is_bad

@@ -18,8 +18,10 @@ from weighbridge.formats.headers.gguf_templates import (
     names_template,
 )
 from weighbridge.formats.headers.memory import cache_bytes_per_token
-from weighbridge.vocabulary import Fact, clip
+from weighbridge.vocabulary import Fact, Outcome, Severity, clip
 
+_TOKENS = "tokenizer.ggml.tokens"
+_BESIDE_TOKENS = frozenset({"tokenizer.ggml.scores", "tokenizer.ggml.token_type"})
 Value = str | int | float | bool | tuple[int, ...]
 
 _CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
@@ -59,6 +61,8 @@ class Metadata:
 
     values: dict[str, Value] = field(default_factory=dict)
     types: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    """Entries of the arrays that run beside the tokens."""
     facts: list[Fact] = field(default_factory=list)
     tokenizer: list[tuple[str, str]] = field(default_factory=list)
     templates: list[tuple[str, str]] = field(default_factory=list)
@@ -123,6 +127,12 @@ def read_pairs(cursor: Cursor, count: int, defects: Defects, metadata: Metadata)
     reader = _Pairs(cursor, defects, metadata)
     for _ in range(count):
         reader.read_pair()
+    tokens = metadata.counts.get(_TOKENS, 0)
+    for key, entries in metadata.counts.items():
+        if entries != tokens and _TOKENS in metadata.counts:
+            message = f"{key} has {entries:,} entries for {tokens:,} tokens"
+            shorter = (Outcome.FAIL, Severity.HIGH)  # loaders go through it by the number of tokens
+            defects.add("gguf.metadata", message, key, grade=shorter if entries < tokens else ODD)
 
 
 class _Pairs:
@@ -222,6 +232,8 @@ class _Pairs:
         kind = cursor.word()
         if kind == _STRING:
             count = cursor.length(f"the array {clip(key)!r}", each_bytes=cursor.count_format.size)
+            if key == _TOKENS:
+                self.metadata.counts[key] = count
             looked = 0 if is_vocabulary(key) else min(count, STRINGS_LIMIT, cursor.strings_left)
             self.look_at_strings(key, looked)
             if looked < count and names_template(key):
@@ -232,6 +244,8 @@ class _Pairs:
             return None, "array of arrays"
         elif kind in _CODES:
             count = cursor.length(f"the array {clip(key)!r}", each_bytes=_SIZES[kind])
+            if key in _BESIDE_TOKENS:
+                self.metadata.counts[key] = count
             if kind in _INTEGERS and count <= _KEPT_ARRAY:
                 numbers = cursor.integers(_CODES[kind], count)
                 return numbers, ", ".join(map(str, numbers[:16])) + (", …" if count > 16 else "")
