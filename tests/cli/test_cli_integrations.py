@@ -97,7 +97,7 @@ def test_the_report_is_the_same_whatever_is_installed_beside(data_folder: Path, 
         command = [str(SCRIPT), "inspect", "trapped", *form]
         alone, together = run(command, tmp_path), run(command, tmp_path, PYTHONPATH=str(beside))
         assert alone.returncode == together.returncode == 1
-        assert (alone.stdout, alone.stderr) == (together.stdout, together.stderr)
+        assert alone.stdout == together.stdout  # standard error tells of progress, which is a matter of time
     assert not (tmp_path / "imported").exists()
 
 

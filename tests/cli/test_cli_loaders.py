@@ -58,7 +58,7 @@ def test_what_cannot_be_told_is_unsure(command: Command, honest: Path) -> None:
 
 
 def test_fail_on_goes_by_the_severity_of_the_advisory(command: Command, tmp_path: Path) -> None:
-    data = tiny_gguf().replace(b"{{ m.content }}{% endfor %}", b"{{ m.__class__.a }}        ")
+    data = tiny_gguf().replace(b"{{ m.content }}", b"{{m.__class__}}")
     folder = tmp_path / "template"
     folder.mkdir()
     (folder / "m.gguf").write_bytes(data)

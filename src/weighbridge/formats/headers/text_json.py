@@ -52,6 +52,7 @@ _WANTED_NAMES = frozenset(
         *("class_name", "config", "module", "keras_version", "backend"),
     )
 )
+_KERAS_KEYS = ("module", "keras_version", "backend")
 _WANTED = frozenset(json.dumps(key).encode() for key in _WANTED_NAMES)
 _WANTED_SPELLED = re.compile(rb'"(?:' + b"|".join(map(spelled, sorted(_WANTED_NAMES))) + rb')"\Z')
 _METADATA_KEYS = ("model_type", "transformers_version", "dtype", "torch_dtype", "tokenizer_class", "model_max_length")
@@ -121,15 +122,14 @@ def read_json(data: bytes, path: str, sha256: str) -> JsonFacts:
     result = survey(data, nonfinite=True, watch=_REMOTE_KEYS | _FETCHED_KEYS, on_member=keep)
     if result.end != len(data):
         raise MalformedArtifactError("not JSON: something stands behind it", locator=f"byte {result.end}")
-    facts = JsonFacts(survey=result)
+    is_keras = members.keys() >= {"class_name", "config"} and not members.keys().isdisjoint(_KERAS_KEYS)
+    facts = JsonFacts(survey=result, is_keras=is_keras)
     for w in result.watched:
         if w.key in _FETCHED_KEYS:
             facts.fetched += [] if _BUILT_IN.match(data, w.offset) else [(w.offset, w.key)]
         elif not data[w.offset : w.offset + 16].startswith(_NOTHING):
             facts.remote.append((w.offset, w.key))
     small = len(data) <= _BUILD_LIMIT_BYTES
-    if members.keys() >= {"class_name", "config"} and members.keys() & {"module", "keras_version", "backend"}:
-        facts.is_keras = True
     name = own_name(path)
     if members.keys() & {"model_type", "architectures"} and small:
         _take_config(load(data), facts)
