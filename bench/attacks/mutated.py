@@ -18,13 +18,15 @@ from attacks.case import EXPRESSION, SHELL, STATEMENT, Case, Raw, call, called, 
 from attacks.containers import EVIL, GOOD, legacy, npy, tarred, torch_zip, zipped
 from attacks.corpus import all_cases, write_cases
 from attacks.polyglot import polyglots, torch_states
-from attacks.rewrite import STYLES, Unwritten, rewritten
+from attacks.protocol import protocol_cases
+from attacks.rewrite import STYLES, UnwrittenError, rewritten
 from attacks.zipcraft import numpy_forms, torch_forms
 
 OS_SYSTEM = glob("os", "system")
 OS = call("importlib", "import_module", "os")
 NESTED = stream(call("os", "system", SHELL), 2)
 BYTES_IO = call("io", "BytesIO", NESTED)
+TRUE, FALSE = Raw(b"\x88"), Raw(b"\x89")
 PER_FORM = 3
 PER_STYLE = 4
 
@@ -113,7 +115,7 @@ def callers() -> dict[str, Raw]:
 def later() -> dict[str, Raw]:
     """Objects that are given a callable and call it later: when asked, when they die, or when the process ends."""
     run = call("functools", "partial", OS_SYSTEM, SHELL)
-    field = call("dataclasses", "Field", glob("dataclasses", "MISSING"), run, True, True, None, True, {}, False)
+    field = call("dataclasses", "Field", glob("dataclasses", "MISSING"), run, TRUE, TRUE, None, TRUE, {}, FALSE)
     loop = call("asyncio", "new_event_loop")
     return {
         "mock-side-effect": called(call("unittest.mock", "Mock", None, OS_SYSTEM), SHELL),
@@ -134,14 +136,13 @@ def later() -> dict[str, Raw]:
         "xmlrpc-dispatch": kept(call("xmlrpc.server", "SimpleXMLRPCDispatcher"), ("xmlrpc.server", "SimpleXMLRPCDispatcher.register_function", OS_SYSTEM), ("xmlrpc.server", "SimpleXMLRPCDispatcher._dispatch", "system", (SHELL,))),
         "sqlite-function": kept(call("sqlite3", "connect", ":memory:"), ("sqlite3", "Connection.create_function", "f", 1, OS_SYSTEM), ("sqlite3", "Connection.execute", f"select f('{SHELL}')")),
         "argparse-type": kept(call("argparse", "ArgumentParser"), ("argparse", "ArgumentParser.register", "type", None, OS_SYSTEM), ("argparse", "ArgumentParser._get_values", call("argparse", "Action", ["-x"], "x"), [SHELL])),
-        "data-loader": call("builtins", "list", call("torch.utils.data", "DataLoader", [SHELL], None, False, None, None, 0, OS_SYSTEM)),
+        "data-loader": call("builtins", "list", call("torch.utils.data", "DataLoader", [SHELL], None, FALSE, None, None, 0, OS_SYSTEM)),
         "torch-map-aggregate": call("torch.fx.node", "map_aggregate", SHELL, OS_SYSTEM),
         "optree-map": call("optree", "tree_map", OS_SYSTEM, SHELL),
         "pandas-index-map": method("pandas", "Index.map", call("pandas", "Index", [SHELL]), OS_SYSTEM),
         "pandas-rename": method("pandas", "Series.rename", call("pandas", "Series", [1], [SHELL]), OS_SYSTEM),
         "pandas-groupby": method("pandas", "Series.groupby", call("pandas", "Series", [1], [SHELL]), OS_SYSTEM),
         "joblib-memory": called(method("joblib", "Memory.cache", call("joblib", "Memory", None), OS_SYSTEM), SHELL),
-        "joblib-sequential": method("joblib._parallel_backends", "SequentialBackend.submit", call("joblib._parallel_backends", "SequentialBackend"), run),
         "loky-call-item": called(call("joblib.externals.loky.process_executor", "_CallItem", 0, OS_SYSTEM, (SHELL,), {})),
     }  # fmt: skip
 
@@ -183,8 +184,8 @@ def states(payload: Raw) -> dict[str, Raw]:
         "dtype-offset": built(call("numpy", "dtype", "V4"), (3, "|", None, ("a",), {"a": (plain, payload)}, 4, 1, 0)),
         "dtype-metadata": built(call("numpy", "dtype", "V8"), (4, "|", None, None, None, 8, 1, 0, {"note": payload})),
         "array-order": built(shell, (1, (4,), plain, payload, bytes(16))),
-        "array-item": built(shell, (1, (2,), objects, False, [payload, 1])),
-        "array-version": built(shell, (payload, (4,), plain, False, bytes(16))),
+        "array-item": built(shell, (1, (2,), objects, FALSE, [payload, 1])),
+        "array-version": built(shell, (payload, (4,), plain, FALSE, bytes(16))),
         "scalar": call("numpy._core.multiarray", "scalar", objects, payload),
         "estimator": made("sklearn.linear_model", "LinearRegression", {"coef_": zeros, "intercept_": payload, "n_features_in_": 4}),
         "torch-module": made("torch.nn", "Identity", {"training": payload, "_parameters": {}, "_buffers": {}, "_modules": {}}),
@@ -200,15 +201,14 @@ def readers() -> dict[str, Raw]:
     """Library functions that unpickle what they are given."""
     return {
         "torch-storage-bytes": call("torch.storage", "_load_from_bytes", NESTED),
-        "numpy-load": call("numpy", "load", BYTES_IO, None, True),
-        "numpy-read-array": call("numpy.lib.format", "read_array", call("io", "BytesIO", npy("|O", NESTED)), True),
+        "numpy-load": call("numpy", "load", BYTES_IO, None, TRUE),
+        "numpy-read-array": call("numpy.lib.format", "read_array", call("io", "BytesIO", npy("|O", NESTED)), TRUE),
         "joblib-load": call("joblib", "load", BYTES_IO),
         "pandas-read-pickle": call("pandas", "read_pickle", call("io", "BytesIO", NESTED), None),
         "dill-loads": call("dill", "loads", NESTED),
         "cloudpickle-loads": call("cloudpickle", "loads", NESTED),
         "reduction-loads": call("multiprocessing.reduction", "ForkingPickler.loads", NESTED),
         "loky-loads": call("joblib.externals.loky.backend.reduction", "loads", NESTED),
-        "torch-reduction-loads": call("torch.multiprocessing.reductions", "ForkingPickler.loads", NESTED),
     }
 
 
@@ -346,7 +346,7 @@ def rewritings(plain: list[tuple[str, bytes]], picker: random.Random) -> Iterato
                 continue
             try:
                 other = rewritten(data, how)
-            except Unwritten:
+            except UnwrittenError:
                 continue
             if other == data:
                 continue
@@ -367,19 +367,20 @@ def dotted(data: bytes) -> bool:
 def crafted_cases() -> Iterator[Case]:
     """Archives whose parts disagree, polyglots, and state dicts of tensors."""
     for name, (data, note) in torch_forms(EVIL, GOOD).items():
-        yield one("mutated", f"zip-torch-{name}", data, path="model.pt", loader=loaded("zip-torch-" + name, "torch"), note=note)
+        loader = "none" if name in HONEST_READ else "torch"
+        yield one("mutated", f"zip-torch-{name}", data, path="model.pt", loader=loader, note=note)
     for name, (data, note) in numpy_forms(npy("|O", EVIL), npy("<f4", bytes(4))).items():
-        yield one("mutated", f"zip-numpy-{name}", data, path="weights.npz", loader=loaded("zip-numpy-" + name, "numpy"), note=note)
-    for name, data, path, loader, note in [*polyglots(EVIL, GOOD), *torch_states(system())]:
-        yield one("mutated", f"polyglot-{name}" if loader != "torch" or "torch-" not in name[:6] else f"tensors-{name}", data, path=path, loader=loaded(name, loader), note=note)
+        yield one("mutated", f"zip-numpy-{name}", data, path="weights.npz", loader="numpy", note=note)
+    for name, data, path, loader, note in polyglots(EVIL, GOOD):
+        yield one("mutated", f"polyglot-{name}", data, path=path, loader=loader, note=note)
+    for name, data, path, loader, note in torch_states(system()):
+        yield one("mutated", f"tensors-{name.removeprefix('torch-')}", data, path=path, loader=loader, note=note)
+    for name, data, path, loader, note in protocol_cases():
+        yield one("mutated", name, data, path=path, loader=loader, note=note)
 
 
-def loaded(name: str, loader: str) -> str:
-    return "none" if name in REFUSED else loader
-
-
-REFUSED: frozenset[str] = frozenset()
-"""What the installed loader refuses, or reads as the honest part."""
+HONEST_READ = frozenset({"two-cases-evil-last", "same-name-last"})
+"""Archives of which torch reads the honest part; other readers of archives read the payload."""
 
 
 def write_mutations(folder: Path, seed: int) -> list[dict[str, str]]:

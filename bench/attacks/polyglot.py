@@ -135,10 +135,10 @@ def polyglots(evil: bytes, good: bytes) -> list[tuple[str, bytes, str, str, str]
 def tensor(key: str, numel: int = 4, hooks: bytes | None = None, size: Raw | None = None) -> Raw:
     """A tensor as torch writes it: its storage by persistent id."""
     place = Raw(push(("storage", glob("torch", "FloatStorage"), key, "cpu", size or numel)) + b"Q")
-    return call("torch._utils", "_rebuild_tensor_v2", place, 0, (numel,), (1,), False, Raw(hooks or call("collections", "OrderedDict")))
+    return call("torch._utils", "_rebuild_tensor_v2", place, 0, (numel,), (1,), Raw(b"\x89"), Raw(hooks or call("collections", "OrderedDict")))
 
 
-def state_dict(where: str, payload: Raw, legacy: bool = False) -> bytes:
+def state_dict(where: str, payload: Raw, *, legacy: bool = False) -> bytes:
     """A state dict of tensors with a payload in one place."""
 
     def tensor_of(key: str) -> Raw:
@@ -149,7 +149,7 @@ def state_dict(where: str, payload: Raw, legacy: bool = False) -> bytes:
     sized = Raw(call("operator", "add", payload, 4))
     middle = called(stack_glob("operator", "or_"), payload, 7) if where == "value" else tensor_of("1")
     if where == "parameter":
-        middle = call("torch._utils", "_rebuild_parameter_with_state", tensor_of("1"), True, call("collections", "OrderedDict"), {"note": payload})
+        middle = call("torch._utils", "_rebuild_parameter_with_state", tensor_of("1"), Raw(b"\x88"), call("collections", "OrderedDict"), {"note": payload})
     if where == "strides":
         middle = call("torch._utils", "_rebuild_tensor", Raw(push(("storage", glob("torch", "FloatStorage"), "1", "cpu", 4)) + b"Q"), payload, (4,), (1,))
     items = push("layer.0.weight") + tensor_of("0") + push("layer.0.bias") + middle + push("layer.1.weight") + tensor_of("2")

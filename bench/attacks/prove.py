@@ -60,7 +60,7 @@ def prove_batch(python: str, corpus: Path, batch: list[dict[str, str]], canary: 
     done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=1200, check=False)
     proofs = {}
     for line in done.stdout.splitlines():
-        case, fired, said = (line.split("\t") + ["", ""])[:3]
+        case, fired, said = [*line.split("\t"), "", ""][:3]
         proofs[case] = (fired == "1", said)
     for row in batch:
         proofs.setdefault(row["id"], (False, "no answer: " + done.stderr.strip()[-200:].replace("\n", " ")))

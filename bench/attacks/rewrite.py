@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickletools
 import struct
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from attacks.case import glob, stack_glob
 
@@ -19,7 +20,7 @@ PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 GETS = {"GET", "BINGET", "LONG_BINGET"}
 
 
-class Unwritten(ValueError):
+class UnwrittenError(ValueError):
     """A stream that the styles cannot express."""
 
 
@@ -69,7 +70,7 @@ class Writer:
     def pop(self) -> Piece:
         piece = self.stack.pop()
         if piece is None:
-            raise Unwritten("a mark is popped")
+            raise UnwrittenError("a mark is popped")
         return piece
 
     def slice(self) -> list[Piece]:
@@ -84,7 +85,7 @@ class Writer:
         if not self.stack:
             self.before += code
         elif self.stack[-1] is None:
-            raise Unwritten("code after a mark")
+            raise UnwrittenError("code after a mark")
         else:
             self.stack[-1] = Piece(self.stack[-1].code + code)
 
@@ -187,7 +188,7 @@ def memoised(operation: str, argument: object, writer: Writer) -> None:
     old = writer.puts if operation == "MEMOIZE" else int(str(argument))
     if operation in GETS:
         if old not in writer.numbers:
-            raise Unwritten("nothing in the memo")
+            raise UnwrittenError("nothing in the memo")
         writer.push(writer.get(writer.numbers[old]))
         return
     if operation == "MEMOIZE":
@@ -254,7 +255,7 @@ def other(operation: str, raw: bytes, writer: Writer) -> None:
 
 
 def rewritten(data: bytes, style: Style) -> bytes:
-    """The stream in another style; raises Unwritten where it cannot be."""
+    """The stream in another style; raises UnwrittenError where it cannot be."""
     found = list(pickletools.genops(data))
     writer = Writer(style)
     ends = [place for _, _, place in found[1:]] + [len(data)]
@@ -263,7 +264,7 @@ def rewritten(data: bytes, style: Style) -> bytes:
             break
         step(info.name, argument, data[place or 0 : end], writer)
     if len(writer.stack) != 1 or writer.stack[0] is None:
-        raise Unwritten("more than one object is left")
+        raise UnwrittenError("more than one object is left")
     body = writer.before + writer.stack[0].code + b"."
     if style.frames:
         body = framed(body)
@@ -273,7 +274,7 @@ def rewritten(data: bytes, style: Style) -> bytes:
 def framed(body: bytes) -> bytes:
     """Every opcode in a frame of its own."""
     places = [place or 0 for _, _, place in pickletools.genops(body)] + [len(body)]
-    cuts = [body[start:end] for start, end in zip(places, places[1:], strict=False)]
+    cuts = [body[start:end] for start, end in pairwise(places)]
     return b"".join(b"\x95" + struct.pack("<Q", len(cut)) + cut for cut in cuts)
 
 

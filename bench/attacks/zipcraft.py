@@ -48,7 +48,7 @@ def packed(member: Member) -> bytes:
             return bz2.compress(member.data)
         case 14:
             filters = [{"id": lzma.FILTER_LZMA1}]
-            properties = lzma._encode_filter_properties(filters[0])  # type: ignore[attr-defined]
+            properties = lzma._encode_filter_properties(filters[0])  # type: ignore[attr-defined]  # noqa: SLF001
             return struct.pack("<BBH", 9, 4, len(properties)) + properties + lzma.compress(member.data, lzma.FORMAT_RAW, filters=filters)
     return member.data
 
@@ -119,7 +119,7 @@ def torch_forms(evil: bytes, good: bytes) -> dict[str, tuple[bytes, str]]:
     evil_field = struct.pack("<HH", 0xCAFE, len(good)) + good
     honest = crafted([decoy, *rest])
     change = lambda **more: crafted([replace(payload, **more), *rest])  # noqa: E731
-    forms = {
+    return {
         "zip64-fields": (change(zip64=True), "sizes and offset only in zip64 fields"),
         "zip64-end": (crafted([payload, *rest], zip64_end=True), "zip64 end of the directory"),
         "zip64-all": (crafted([replace(m, zip64=True) for m in (payload, *rest)], zip64_end=True), "zip64 everywhere"),
@@ -142,34 +142,26 @@ def torch_forms(evil: bytes, good: bytes) -> dict[str, tuple[bytes, str]]:
         "two-cases-evil-last": (crafted([decoy, replace(payload, name="archive/DATA.pkl"), *rest]), "two members whose names differ by case, the payload last"),
         "same-name-first": (crafted([payload, decoy, *rest]), "the same name twice, the payload first"),
         "same-name-last": (crafted([decoy, payload, *rest]), "the same name twice, the payload last"),
-        "two-tops": (crafted([replace(payload, name="a/data.pkl"), Member(name="a/version", data=b"3\n"), decoy, *rest]), "two models, the honest one second"),
         "top-dot": (crafted([replace(payload, name="./data.pkl"), Member(name="./version", data=b"3\n")]), "the folder is a dot"),
         "top-empty": (crafted([replace(payload, name="/data.pkl"), Member(name="/version", data=b"3\n")]), "the folder has no name"),
         "top-parent": (crafted([replace(payload, name="../data.pkl"), Member(name="../version", data=b"3\n")]), "the folder is the parent"),
-        "no-version": (crafted([payload]), "no version member"),
         "reversed": (crafted([payload, *rest], reverse=True), "directory in reverse order"),
         "directory-first-entry": (crafted([Member(name="archive/"), payload, *rest]), "a folder entry first"),
         "gap": (crafted([payload, *rest], gap=honest[:-22]), "an honest archive without its end before the directory"),
         "start-honest": (crafted([payload, *rest], start=honest), "after a whole honest archive"),
         "start-unlisted": (crafted([replace(decoy, listed=False), replace(payload, before=b"\0" * 64), *rest]), "an unlisted honest member first"),
-        "start-relative": (crafted([payload, *rest], start=honest, shift=0), "after an honest archive, offsets not moved"),
         "end-junk": (crafted([payload, *rest], end=b"\0" * 300), "bytes after the end"),
         "comment-end": (crafted([payload, *rest], comment=b"PK\5\6" + bytes(9)), "a signature of an end in the comment"),
         "comment-claims": (crafted([payload, *rest], comment=b"x" * 9)[:-5], "comment shorter than it claims"),
         "shared-bytes": (crafted([payload, *rest, Member(name="archive/data/0", data=evil, same_as=0)]), "a storage that shares the pickle's bytes"),
         "overlap-inside": (overlapping(evil, good), "the payload's local header lies inside an honest storage"),
-        "count-less": (crafted([payload, *rest], count=2), "the end counts two of three"),
         "directory-flag": (change(attributes=0x41ED0000), "marked as a folder by Unix mode"),
         "symlink-mode": (change(attributes=0xA1FF0000), "marked as a symbolic link"),
         "crc-zero": (change(crc=0), "checksum of zero"),
-        "size-larger": (change(size=len(evil) + 64), "claims more bytes than are stored"),
         "utf8-flag": (crafted([replace(m, flags=0x800, name=m.name.replace("archive", "архив")) for m in (payload, *rest)]), "a Cyrillic folder under the UTF-8 flag"),
-        "masked-flag": (change(flags=0x2000), "masked-header flag"),
-        "patch-flag": (change(flags=0x20), "patched-data flag"),
         "version-255": (change(system=0xFFFF), "made by an unknown system"),
         "member-comment": (change(comment=good * 9), "an honest pickle in the member's comment"),
     }  # fmt: skip
-    return forms
 
 
 def overlapping(evil: bytes, good: bytes) -> bytes:
@@ -208,5 +200,4 @@ def numpy_forms(evil: bytes, good: bytes) -> dict[str, tuple[bytes, str]]:
         "end-junk": (crafted([payload, other], end=b"\0" * 99), "bytes after the end"),
         "extra-zip64-short": (crafted([replace(payload, local_extra=struct.pack("<HH", 1, 0)), other]), "empty zip64 field in the local header"),
         "deflate-blocks": (crafted([replace(payload, method=8, packed=empty_blocks(evil)), other]), "deflate of a byte a block"),
-        "crc-late": (crafted([replace(payload, data=evil + bytes(9000), crc=1), other]), "wrong checksum, far behind the pickle"),
     }  # fmt: skip
