@@ -11,6 +11,7 @@ import pickletools
 import random
 import struct
 import zlib
+from _compat_pickle import IMPORT_MAPPING
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from attacks.case import EXPRESSION, SHELL, STATEMENT, Case, Raw, call, called, 
 from attacks.containers import EVIL, GOOD, legacy, npy, tarred, torch_zip, zipped
 from attacks.corpus import all_cases, write_cases
 from attacks.polyglot import polyglots, torch_states
-from attacks.protocol import protocol_cases
+from attacks.protocol import protocol_cases, slots
 from attacks.rewrite import STYLES, UnwrittenError, rewritten
 from attacks.zipcraft import numpy_forms, torch_forms
 
@@ -27,7 +28,7 @@ OS = call("importlib", "import_module", "os")
 NESTED = stream(call("os", "system", SHELL), 2)
 BYTES_IO = call("io", "BytesIO", NESTED)
 TRUE, FALSE = Raw(b"\x88"), Raw(b"\x89")
-PER_FORM = 3
+PER_FORM = 4
 PER_STYLE = 4
 
 
@@ -324,6 +325,7 @@ def mutations(seed: int = 0) -> Iterator[Case]:
             yield one("mutated", f"{family}-{name}", stream(body), note=f"{note}: {name.replace('-', ' ')}")
             if family != "state":
                 plain.append((f"{family}-{name}", stream(body)))
+    plain += [(f"slot-{name}", stream(body)) for name, (body, _) in slots().items()]
     yield from formed(plain, random.Random(seed))
     yield from rewritings(plain, random.Random(seed))
     yield from crafted_cases()
@@ -342,7 +344,7 @@ def rewritings(plain: list[tuple[str, bytes]], picker: random.Random) -> Iterato
     for style, (how, note) in STYLES.items():
         picked = 0
         for name, data in [whole, *picker.sample(plain, len(plain))]:
-            if how.protocol not in {4, 5} and dotted(data):
+            if (dotted if how.protocol not in {4, 5} else renamed)(data):
                 continue
             try:
                 other = rewritten(data, how)
@@ -362,6 +364,12 @@ def dotted(data: bytes) -> bool:
     if any(info.name == "STACK_GLOBAL" for info, _, _ in found):
         return True
     return any(info.name == "GLOBAL" and "." in str(argument).split(" ")[1] for info, argument, _ in found)
+
+
+def renamed(data: bytes) -> bool:
+    """Whether the unpickler finds a name under its name in Python 2 only, which a header above 2 forbids."""
+    names = [str(argument).split(" ")[0] for info, argument, _ in pickletools.genops(data) if info.name in {"GLOBAL", "INST"}]
+    return any(name in IMPORT_MAPPING for name in names)
 
 
 def crafted_cases() -> Iterator[Case]:

@@ -45,8 +45,10 @@ def onnx_pickle(payload: bytes = PLAIN) -> bytes:
 
 
 def gif_pickle(body: bytes = BODY) -> bytes:
-    """A GIF: BINFLOAT takes the magic, the height begins with POP, and the payload is the background."""
-    return b"GIF89a\x10\x00\x10" + b"0NNN" + body + b";"
+    """A valid GIF. BINFLOAT takes the magic, the height ends in POP, bytes of three take the head of a comment: the payload."""
+    screen = b"\x10\0\x10" + b"0" + b"NC\x03"
+    image = b",\0\0\0\0\1\0\1\0\x80" + bytes(6) + b"\2\2D\1\0"
+    return b"GIF89a" + screen + b"!\xfe" + bytes([len(body)]) + body + b"\0" + image + b";"
 
 
 def gguf_pickle(body: bytes = BODY) -> bytes:
@@ -109,7 +111,7 @@ def polyglots(evil: bytes, good: bytes) -> list[tuple[str, bytes, str, str, str]
         ("onnx-as-torch", onnx_pickle(), "model.pt", "torch", "valid ONNX that torch unpickles"),
         ("onnx-as-joblib", onnx_pickle(), "model.onnx", "joblib", "valid ONNX that joblib unpickles"),
         ("onnx-as-onnx", onnx_pickle(), "model.onnx", "none", "the same file where the name is right: nothing runs"),
-        ("gif-as-pickle", gif_pickle(), "preview.gif", "pickle", "GIF header that is a float"),
+        ("gif-as-pickle", gif_pickle(), "preview.gif", "pickle", "valid GIF with a comment that is a pickle"),
         ("gguf-as-pickle", gguf_pickle(), "model.gguf", "pickle", "GGUF header that is a float"),
         ("gguf-as-torch", gguf_pickle(), "model.gguf.bin", "torch", "GGUF header that torch unpickles"),
         ("tar-name-is-pickle", tar_pickle(), "model.tar", "pickle", "tar whose first name is a pickle"),

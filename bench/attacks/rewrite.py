@@ -161,11 +161,12 @@ def written_tuple(parts: list[Piece], style: Style) -> bytes:
 
 
 def reduced(writer: Writer) -> None:
+    """A call. INST and OBJ without arguments would make the object without its __init__, so such calls stay."""
     arguments, function = writer.pop(), writer.pop()
     style, parts, name = writer.style, arguments.parts, function.name
-    if style.calls == "i" and parts is not None and name is not None:
+    if style.calls == "i" and parts and name is not None:
         writer.push(b"(" + b"".join(part.code for part in parts) + b"i%s\n%s\n" % (name[0].encode(), name[1].encode()))
-    elif style.calls == "o" and parts is not None and name is not None:
+    elif style.calls == "o" and parts and name is not None:
         writer.push(b"(" + function.code + b"".join(part.code for part in parts) + b"o")
     else:
         writer.push(function.code + arguments.code + b"R")
