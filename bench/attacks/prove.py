@@ -18,6 +18,7 @@ import argparse
 import json
 import subprocess
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 APART = ("keras", "keras-safe", "tensorflow", "onnxruntime")
 """Loaders whose libraries do not survive a fork: one process a case."""
@@ -41,18 +42,28 @@ def python_home(python: str) -> str:
 
 def prove(python: str, corpus: Path, rows: list[dict[str, str]], canary: str) -> dict[str, tuple[bool, str]]:
     """Whether each case fired, and what its loader said."""
-    proofs: dict[str, tuple[bool, str]] = {}
-    loaders = sorted({row["loader"] for row in rows})
-    for loader in loaders:
+    batches: list[list[dict[str, str]]] = []
+    for loader in sorted({row["loader"] for row in rows}):
         mine = [row for row in rows if row["loader"] == loader]
-        for batch in [[row] for row in mine] if loader in APART else [mine]:
-            text = "".join(f"{r['id']}\t{loader}\t{Path(r['path']).resolve()}\t{r['entry']}\n" for r in batch)
-            done = subprocess.run(sandboxed(python, corpus, canary), input=text, capture_output=True, text=True, errors="replace", timeout=1200, check=False)
-            for line in done.stdout.splitlines():
-                case, fired, said = (line.split("\t") + ["", ""])[:3]
-                proofs[case] = (fired == "1", said)
-            for row in batch:
-                proofs.setdefault(row["id"], (False, "no answer: " + done.stderr.strip()[-200:].replace("\n", " ")))
+        batches += [[row] for row in mine] if loader in APART else [mine]
+    proofs: dict[str, tuple[bool, str]] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda batch: prove_batch(python, corpus, batch, canary), batches):
+            proofs.update(found)
+    return proofs
+
+
+def prove_batch(python: str, corpus: Path, batch: list[dict[str, str]], canary: str) -> dict[str, tuple[bool, str]]:
+    """One sandbox, with a /tmp and so a canary of its own, for cases of one loader."""
+    text = "".join(f"{r['id']}\t{r['loader']}\t{Path(r['path']).resolve()}\t{r['entry']}\n" for r in batch)
+    command = sandboxed(python, corpus, canary)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=1200, check=False)
+    proofs = {}
+    for line in done.stdout.splitlines():
+        case, fired, said = [*line.split("\t"), "", ""][:3]
+        proofs[case] = (fired == "1", said)
+    for row in batch:
+        proofs.setdefault(row["id"], (False, "no answer: " + done.stderr.strip()[-200:].replace("\n", " ")))
     return proofs
 
 
