@@ -71,7 +71,9 @@ def real(shelf: Shelf, packages: list[Path]) -> None:
                 seen.add(name)
                 place = shelf.place("real", name)
                 if path.is_dir():
-                    shutil.copytree(path, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py", "*.pyc"))
+                    shutil.copytree(
+                        path, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py", "*.pyc")
+                    )
                 else:
                     shutil.copyfile(path, place / path.name)
                     for beside in path.parent.glob(path.name + "_0*.npy"):
@@ -96,9 +98,16 @@ def estimators(shelf: Shelf) -> None:
             print(f"left out sklearn/{name}: {problem}"[:160], file=sys.stderr)
             continue
         protocol, compress = (2, 4, 5)[number % 3], compressions[number % 6]
-        shelf.make("sklearn", f"pickle-{name}", "model.pkl", lambda p, m=model, n=protocol: p.write_bytes(pickle.dumps(m, n)))
+        shelf.make(
+            "sklearn", f"pickle-{name}", "model.pkl", lambda p, m=model, n=protocol: p.write_bytes(pickle.dumps(m, n))
+        )
         if number % 2:
-            shelf.make("sklearn", f"joblib-{name}", "model.joblib", lambda p, m=model, c=compress: joblib.dump(m, p, compress=c))
+            shelf.make(
+                "sklearn",
+                f"joblib-{name}",
+                "model.joblib",
+                lambda p, m=model, c=compress: joblib.dump(m, p, compress=c),
+            )
         elif number % 4 == 0:
             shelf.make("sklearn", f"skops-{name}", "model.skops", lambda p, m=model: skops.io.dump(m, p))
 
@@ -116,7 +125,9 @@ def needed(name: str, cls: type) -> dict[str, object]:
     if "estimator" in parameters and parameters["estimator"].default is inspect.Parameter.empty:
         wanted["estimator"] = LogisticRegression() if "Regress" not in name else Ridge()
     if "estimators" in parameters:
-        wanted["estimators"] = [("a", LogisticRegression()), ("b", DecisionTreeClassifier())] if "Classif" in name else [("a", Ridge())]
+        wanted["estimators"] = (
+            [("a", LogisticRegression()), ("b", DecisionTreeClassifier())] if "Classif" in name else [("a", Ridge())]
+        )
     if "param_grid" in parameters:
         wanted["param_grid"] = {"C": [0.1, 1]}
     if "param_distributions" in parameters:
@@ -127,7 +138,13 @@ def needed(name: str, cls: type) -> dict[str, object]:
 def fitted(model: object, X: object, targets: tuple[object, ...]) -> object:
     import numpy as np
 
-    tries = [(X, targets[0]), (X, targets[1]), (["a b c", "b c d", "c a e"],), (targets[0],), (X, np.c_[targets[0], 1 - targets[0]])]  # type: ignore[operator]
+    tries = [
+        (X, targets[0]),
+        (X, targets[1]),
+        (["a b c", "b c d", "c a e"],),
+        (targets[0],),
+        (X, np.c_[targets[0], 1 - targets[0]]),
+    ]  # type: ignore[operator]
     for arguments in tries:
         try:
             return model.fit(*arguments)  # type: ignore[attr-defined]
@@ -157,7 +174,9 @@ def tables_and_trees(shelf: Shelf) -> None:
         shelf.put("tables and trees", name, "model.pkl", pickle.dumps(thing, 4))
         shelf.make("tables and trees", name + "-joblib", "model.joblib", lambda p, t=thing: joblib.dump(t, p))
     for suffix in ("json", "ubj"):
-        shelf.make("tables and trees", f"xgb-{suffix}", f"model.{suffix}", lambda p: things["xgb-booster"].save_model(p))  # type: ignore[attr-defined]
+        shelf.make(
+            "tables and trees", f"xgb-{suffix}", f"model.{suffix}", lambda p: things["xgb-booster"].save_model(p)
+        )  # type: ignore[attr-defined]
     shelf.make("tables and trees", "lgb-text", "model.txt", lambda p: things["lgb-booster"].save_model(p))  # type: ignore[attr-defined]
     for name, write in {"npy": np.save, "npz": np.savez, "npz-compressed": np.savez_compressed}.items():
         shelf.make("tables and trees", name, "w.npy" if name == "npy" else "w.npz", lambda p, w=write: w(p, X))
@@ -175,23 +194,65 @@ def torch_models(shelf: Shelf) -> None:
         "lstm": nn.LSTM(4, 4, batch_first=True), "transformer": nn.TransformerEncoderLayer(8, 2, batch_first=True), "embedding": nn.Sequential(nn.Embedding(10, 4), nn.LayerNorm(4), nn.GELU()),
     }  # fmt: skip
     nets["cnn"](torch.zeros(1, 1, 8, 8))
-    inputs = {"mlp": torch.randn(2, 4), "cnn": torch.randn(1, 1, 8, 8), "lstm": torch.randn(1, 3, 4), "transformer": torch.randn(1, 3, 8), "embedding": torch.tensor([[1, 2]])}
+    inputs = {
+        "mlp": torch.randn(2, 4),
+        "cnn": torch.randn(1, 1, 8, 8),
+        "lstm": torch.randn(1, 3, 4),
+        "transformer": torch.randn(1, 3, 8),
+        "embedding": torch.tensor([[1, 2]]),
+    }
     for name, net in nets.items():
         net.eval()
         state = net.state_dict()
         shelf.make("torch", f"{name}-state", "pytorch_model.bin", lambda p, s=state: torch.save(s, p))
-        shelf.make("torch", f"{name}-legacy", "model.pt", lambda p, s=state: torch.save(s, p, _use_new_zipfile_serialization=False))
-        shelf.make("torch", f"{name}-half", "model.pth", lambda p, s=state: torch.save({k: v.half() for k, v in s.items()}, p))
+        shelf.make(
+            "torch",
+            f"{name}-legacy",
+            "model.pt",
+            lambda p, s=state: torch.save(s, p, _use_new_zipfile_serialization=False),
+        )
+        shelf.make(
+            "torch", f"{name}-half", "model.pth", lambda p, s=state: torch.save({k: v.half() for k, v in s.items()}, p)
+        )
         shelf.make("torch", f"{name}-whole", "model.pt", lambda p, n=net: torch.save(n, p))
-        shelf.make("torch", f"{name}-safetensors", "model.safetensors", lambda p, s=state: safetensors.torch.save_file({k: v.contiguous() for k, v in s.items()}, p, metadata={"format": "pt"}))
+        shelf.make(
+            "torch",
+            f"{name}-safetensors",
+            "model.safetensors",
+            lambda p, s=state: safetensors.torch.save_file(
+                {k: v.contiguous() for k, v in s.items()}, p, metadata={"format": "pt"}
+            ),
+        )
         shelf.make("torch", f"{name}-script", "model.pt", lambda p, n=net: torch.jit.save(torch.jit.script(n), p))
-        shelf.make("torch", f"{name}-trace", "model.pt", lambda p, n=net, i=inputs[name]: torch.jit.save(torch.jit.trace(n, i), p))
-        shelf.make("torch", f"{name}-export", "model.pt2", lambda p, n=net, i=inputs[name]: torch.export.save(torch.export.export(n, (i,)), p))
+        shelf.make(
+            "torch",
+            f"{name}-trace",
+            "model.pt",
+            lambda p, n=net, i=inputs[name]: torch.jit.save(torch.jit.trace(n, i), p),
+        )
+        shelf.make(
+            "torch",
+            f"{name}-export",
+            "model.pt2",
+            lambda p, n=net, i=inputs[name]: torch.export.save(torch.export.export(n, (i,)), p),
+        )
         for optimizer in (torch.optim.AdamW, torch.optim.SGD, torch.optim.Adam):
-            shelf.make("torch", f"{name}-{optimizer.__name__}", "optimizer.pt", lambda p, n=net, o=optimizer: torch.save(o(n.parameters(), lr=0.1).state_dict(), p))
+            shelf.make(
+                "torch",
+                f"{name}-{optimizer.__name__}",
+                "optimizer.pt",
+                lambda p, n=net, o=optimizer: torch.save(o(n.parameters(), lr=0.1).state_dict(), p),
+            )
     mixed = {"epoch": 3, "rng": torch.get_rng_state(), "bf16": torch.zeros(3, dtype=torch.bfloat16), "args": argparse.Namespace(a=1), "device": torch.device("cpu"), "size": torch.Size([1, 2]), "f8": torch.zeros(4).to(torch.float8_e4m3fn)}  # fmt: skip
     shelf.make("torch", "checkpoint-mixed", "checkpoint.pt", lambda p: torch.save(mixed, p))
-    shelf.make("torch", "scheduler", "scheduler.pt", lambda p: torch.save(torch.optim.lr_scheduler.StepLR(torch.optim.SGD(nets["mlp"].parameters(), lr=0.1), 3).state_dict(), p))
+    shelf.make(
+        "torch",
+        "scheduler",
+        "scheduler.pt",
+        lambda p: torch.save(
+            torch.optim.lr_scheduler.StepLR(torch.optim.SGD(nets["mlp"].parameters(), lr=0.1), 3).state_dict(), p
+        ),
+    )
     shelf.make("torch", "nemo", "model.nemo", lambda p: nemo(p, nets["mlp"]))
     shelf.make("torch", "training-args", "training_args.bin", training_arguments)
 
@@ -209,7 +270,10 @@ def nemo(path: Path, net: object) -> None:
     weights = io.BytesIO()
     torch.save(net.state_dict(), weights)  # type: ignore[attr-defined]
     with tarfile.open(path, "w") as archive:
-        for name, data in (("./model_config.yaml", b"name: mlp\nsample_rate: 16000\n"), ("./model_weights.ckpt", weights.getvalue())):
+        for name, data in (
+            ("./model_config.yaml", b"name: mlp\nsample_rate: 16000\n"),
+            ("./model_weights.ckpt", weights.getvalue()),
+        ):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
@@ -219,7 +283,15 @@ def transformers_models(shelf: Shelf) -> None:
     """Small models of many families, saved as their users save them."""
     import transformers as t
 
-    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 32, "vocab_size": 64, "head_dim": 8}
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 32,
+        "vocab_size": 64,
+        "head_dim": 8,
+    }
     families = {"Llama": "LlamaForCausalLM", "Qwen2": "Qwen2ForCausalLM", "Qwen3": "Qwen3ForCausalLM", "Mistral": "MistralForCausalLM", "Gemma": "GemmaForCausalLM", "Phi3": "Phi3ForCausalLM", "Bert": "BertModel", "GPT2": "GPT2LMHeadModel", "Roberta": "RobertaModel", "T5": "T5ForConditionalGeneration", "DistilBert": "DistilBertModel", "Mixtral": "MixtralForCausalLM"}  # fmt: skip
     special = {"GPT2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 64}, "T5": {"d_model": 16, "num_layers": 2, "num_heads": 2, "vocab_size": 64, "d_ff": 32, "d_kv": 8}, "DistilBert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32, "vocab_size": 64}, "Phi3": {**small, "pad_token_id": 0}, "Mixtral": {**small, "num_local_experts": 2}}  # fmt: skip
     for name, cls in families.items():
@@ -237,17 +309,46 @@ def keras_models(shelf: Shelf) -> None:
     from keras import layers
 
     def trained() -> object:
-        model = keras.Sequential([keras.Input((8,)), layers.Dense(16, activation="relu", kernel_regularizer="l2"), layers.BatchNormalization(), layers.Dropout(0.1), layers.Dense(3, activation="softmax")])
+        model = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(16, activation="relu", kernel_regularizer="l2"),
+                layers.BatchNormalization(),
+                layers.Dropout(0.1),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         model.fit(np.random.rand(16, 8), np.random.randint(0, 3, 16), verbose=0)
         return model
 
     nets: dict[str, Callable[[], object]] = {
         "trained": trained,
-        "lstm": lambda: keras.Sequential([keras.Input((10,)), layers.Embedding(20, 8), layers.Bidirectional(layers.LSTM(4, return_sequences=True)), layers.GRU(3), layers.Dense(1)]),
-        "cnn": lambda: keras.Sequential([keras.Input((16, 16, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="relu"), layers.SeparableConv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(10)]),
-        "nested": lambda: keras.Sequential([keras.Input((8,)), keras.Sequential([keras.Input((8,)), layers.Dense(4)]), layers.LeakyReLU()]),
-        "mobilenet": lambda: keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3), classes=10),
+        "lstm": lambda: keras.Sequential(
+            [
+                keras.Input((10,)),
+                layers.Embedding(20, 8),
+                layers.Bidirectional(layers.LSTM(4, return_sequences=True)),
+                layers.GRU(3),
+                layers.Dense(1),
+            ]
+        ),
+        "cnn": lambda: keras.Sequential(
+            [
+                keras.Input((16, 16, 3)),
+                layers.Rescaling(1 / 255),
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.SeparableConv2D(4, 3),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(10),
+            ]
+        ),
+        "nested": lambda: keras.Sequential(
+            [keras.Input((8,)), keras.Sequential([keras.Input((8,)), layers.Dense(4)]), layers.LeakyReLU()]
+        ),
+        "mobilenet": lambda: keras.applications.MobileNetV2(
+            weights=None, alpha=0.35, input_shape=(96, 96, 3), classes=10
+        ),
     }
     for name, build in nets.items():
         model = build()
@@ -255,7 +356,12 @@ def keras_models(shelf: Shelf) -> None:
             write = model.save_weights if suffix == "weights.h5" else model.save  # type: ignore[attr-defined]
             shelf.make("keras", f"{name}-{suffix.replace('.', '-')}", f"model.{suffix}", lambda p, w=write: w(str(p)))
         if name != "mobilenet":
-            shelf.make("keras", f"{name}-savedmodel", "saved_model.pb", lambda p, m=model: m.export(str(p.parent), verbose=False))
+            shelf.make(
+                "keras",
+                f"{name}-savedmodel",
+                "saved_model.pb",
+                lambda p, m=model: m.export(str(p.parent), verbose=False),
+            )
             shelf.make("keras", f"{name}-tflite", "model.tflite", lambda p, m=model: tflite(p, m))
 
 
@@ -276,7 +382,9 @@ def graphs(shelf: Shelf) -> None:
         weights = numpy_helper.from_array(np.random.rand(size, size).astype("f4"), "w")
         x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, size]) for n in "xy")
         nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
-        return helper.make_model(helper.make_graph(nodes, "g", [x], [y], [weights]), opset_imports=[helper.make_opsetid("", 20)])
+        return helper.make_model(
+            helper.make_graph(nodes, "g", [x], [y], [weights]), opset_imports=[helper.make_opsetid("", 20)]
+        )
 
     for size in (4, 64):
         shelf.make("graphs", f"onnx-{size}", "model.onnx", lambda p, s=size: onnx.save(model(s), p))

@@ -53,7 +53,9 @@ def fickling(folder: str) -> None:
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file() and not path.is_symlink():
             try:
-                codes.append(main(["fickling", "--check-safety", "--json", "report.json", "--print-results", str(path)]))
+                codes.append(
+                    main(["fickling", "--check-safety", "--json", "report.json", "--print-results", str(path)])
+                )
             except SystemExit as end:
                 codes.append(end.code if isinstance(end.code, int) else 2)
             except Exception:

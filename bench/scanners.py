@@ -95,7 +95,9 @@ def without_list(folder: Path) -> Path:
     source = Path(weighbridge.__file__).parent
     shutil.copytree(source, place / "src" / "weighbridge", ignore=shutil.ignore_patterns("__pycache__"))
     table = place / "src" / "weighbridge" / "formats" / "pickling" / "data" / "dangerous.toml"
-    table.write_text('name = "none"\nversion = 1\nmodules = []\nfunctions = []\n[standard_library]\nnames = []\n', encoding="utf-8")
+    table.write_text(
+        'name = "none"\nversion = 1\nmodules = []\nfunctions = []\n[standard_library]\nnames = []\n', encoding="utf-8"
+    )
     venv.create(place / "env", symlinks=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(place / "env")}))
     paths = f"{place / 'src'}\n{sysconfig.get_path('purelib')}\n"
@@ -111,13 +113,17 @@ def run_tool(tool: str, python: Path, rows: list[Row], timeout_s: int = 40) -> t
     if not is_ours and subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0:
         command = ["unshare", "-rn", *command]
     environment = {**QUIET, "HOME": os.environ.get("HOME", "/")} if is_ours else QUIET
-    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", env=environment, check=False)
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, errors="replace", env=environment, check=False
+    )
     verdicts: dict[str, str] = {}
     cost = Cost(wall_s=0.0, cpu_s=0.0, rss_mb=0.0)
     for line in done.stdout.splitlines():
         case, verdict, wall, cpu, rss = line.split("\t")
         verdicts[case] = verdict
-        cost = Cost(wall_s=cost.wall_s + float(wall), cpu_s=cost.cpu_s + float(cpu), rss_mb=max(cost.rss_mb, float(rss)))
+        cost = Cost(
+            wall_s=cost.wall_s + float(wall), cpu_s=cost.cpu_s + float(cpu), rss_mb=max(cost.rss_mb, float(rss))
+        )
     missing = [row.id for row in rows if row.id not in verdicts]
     if missing:
         print(f"{tool}: no answer for {len(missing)} cases: {done.stderr.strip()[-300:]}", file=sys.stderr)
@@ -132,17 +138,31 @@ def make_sets(folder: Path, made: str, aisbom: Path | None) -> list[Row]:
         subprocess.run([made, str(HERE / "attacks"), str(attacks), "--mutations"], env=environment, check=True)
     proofs = folder / "live.json"
     if not proofs.exists():
-        prove = [sys.executable, str(HERE / "attacks" / "prove.py"), str(attacks), "--python", made, "--out", str(proofs)]
+        prove = [
+            sys.executable,
+            str(HERE / "attacks" / "prove.py"),
+            str(attacks),
+            "--python",
+            made,
+            "--out",
+            str(proofs),
+        ]
         subprocess.run(prove, env=environment, check=False)
     if not (honest / "manifest.json").exists():
-        subprocess.run([made, str(HERE / "honest.py"), str(honest), "--packages", sysconfig.get_path("purelib")], env=environment, check=True)
+        subprocess.run(
+            [made, str(HERE / "honest.py"), str(honest), "--packages", sysconfig.get_path("purelib")],
+            env=environment,
+            check=True,
+        )
     live = json.loads(proofs.read_text(encoding="utf-8"))
     rows = []
     for case in json.loads((attacks / "manifest.json").read_text(encoding="utf-8"))["cases"]:
         which = "mutations" if case["id"].startswith("mutated") else "attacks"
-        rows.append(Row(id=case["id"], set=which, kind=case["kind"], path=case["path"], live=live.get(case["id"], False)))
-    for case in json.loads((honest / "manifest.json").read_text(encoding="utf-8")):
-        rows.append(Row(id=case["id"], set="honest", kind=case["kind"], path=str(honest / case["id"])))
+        rows.append(
+            Row(id=case["id"], set=which, kind=case["kind"], path=case["path"], live=live.get(case["id"], False))
+        )
+    made_well = json.loads((honest / "manifest.json").read_text(encoding="utf-8"))
+    rows += [Row(id=c["id"], set="honest", kind=c["kind"], path=str(honest / c["id"])) for c in made_well]
     return rows + (aisbom_rows(folder / "aisbom", aisbom) if aisbom else [])
 
 
@@ -153,7 +173,9 @@ def aisbom_rows(folder: Path, python: Path) -> list[Row]:
         "print(json.dumps([[g.case.id, str(g.path)] for g in generate_corpus(Path(sys.argv[1]))]))"
     )
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([str(python), "-c", script, str(folder)], capture_output=True, text=True, env=QUIET, check=True)
+    done = subprocess.run(
+        [str(python), "-c", script, str(folder)], capture_output=True, text=True, env=QUIET, check=True
+    )
     rows = []
     for name, path in json.loads(done.stdout.splitlines()[-1]):
         which = "honest" if name.startswith("benign") else "aisbom"

@@ -30,7 +30,13 @@ def zipped(members: list[tuple[str, bytes]], *, method: int = zipfile.ZIP_STORED
     return out.getvalue()
 
 
-def torch_zip(data: bytes = EVIL, *, top: str = "archive", method: int = zipfile.ZIP_STORED, more: tuple[tuple[str, bytes], ...] = ()) -> bytes:
+def torch_zip(
+    data: bytes = EVIL,
+    *,
+    top: str = "archive",
+    method: int = zipfile.ZIP_STORED,
+    more: tuple[tuple[str, bytes], ...] = (),
+) -> bytes:
     members = [(f"{top}/data.pkl", data), (f"{top}/byteorder", b"little"), (f"{top}/version", b"3\n"), *more]
     return zipped(members, method=method)
 
@@ -54,21 +60,71 @@ def torch_archives() -> Iterator[Case]:
     yield one(KIND, "torch-zip-deflated", torch_zip(method=zipfile.ZIP_DEFLATED), path="model.pt", loader="torch")
     at = central(plain)
     yield one(KIND, "torch-zip-crc-central", patched(plain, at + 16, b"\1\2\3\4"), path="model.pt", loader="torch")
-    yield one(KIND, "torch-zip-crc-both", patched(patched(plain, at + 16, b"\1\2\3\4"), 14, b"\1\2\3\4"), path="model.pt", loader="torch")
+    yield one(
+        KIND,
+        "torch-zip-crc-both",
+        patched(patched(plain, at + 16, b"\1\2\3\4"), 14, b"\1\2\3\4"),
+        path="model.pt",
+        loader="torch",
+    )
     yield one(KIND, "torch-zip-encrypted-local", patched(plain, 6, b"\1\0"), path="model.pt", loader="torch")
     yield one(KIND, "torch-zip-encrypted-central", patched(plain, at + 8, b"\1\0"), path="model.pt", loader="none")
     yield one(KIND, "torch-zip-local-name", patched(plain, 30, b"archive/data.txt"), path="model.pt", loader="torch")
-    yield one(KIND, "torch-zip-local-sizes", patched(plain, 18, struct.pack("<II", 1, 1)), path="model.pt", loader="torch")
+    yield one(
+        KIND, "torch-zip-local-sizes", patched(plain, 18, struct.pack("<II", 1, 1)), path="model.pt", loader="torch"
+    )
     yield one(KIND, "torch-zip-local-method", patched(plain, 8, b"\x63\0"), path="model.pt", loader="torch")
     yield one(KIND, "torch-zip-version-needed", patched(plain, at + 6, b"\xff\0"), path="model.pt", loader="torch")
-    yield one(KIND, "torch-zip-comment", zipped([("a/data.pkl", EVIL), ("a/version", b"3\n")], comment=b"weights" * 9), path="model.pt", loader="torch")
+    yield one(
+        KIND,
+        "torch-zip-comment",
+        zipped([("a/data.pkl", EVIL), ("a/version", b"3\n")], comment=b"weights" * 9),
+        path="model.pt",
+        loader="torch",
+    )
     yield one(KIND, "torch-zip-prefix", b"\x7fWEIGHTS" * 64 + plain, path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-duplicate-last", zipped([("a/data.pkl", GOOD), ("a/version", b"3\n"), ("a/data.pkl", EVIL)]), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-duplicate-first", zipped([("a/data.pkl", EVIL), ("a/version", b"3\n"), ("a/data.pkl", GOOD)]), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-other-member", torch_zip(GOOD, more=(("archive/extra/notes.pkl", EVIL),)), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-member-no-suffix", torch_zip(GOOD, more=(("archive/extra/notes", EVIL),)), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-storage-is-pickle", torch_zip(GOOD, more=(("archive/data/0", EVIL),)), path="model.pt", loader="none")
-    yield one(KIND, "torch-zip-constants", torch_zip(GOOD, more=(("archive/constants.pkl", EVIL),)), path="model.pt", loader="none")
+    yield one(
+        KIND,
+        "torch-zip-duplicate-last",
+        zipped([("a/data.pkl", GOOD), ("a/version", b"3\n"), ("a/data.pkl", EVIL)]),
+        path="model.pt",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "torch-zip-duplicate-first",
+        zipped([("a/data.pkl", EVIL), ("a/version", b"3\n"), ("a/data.pkl", GOOD)]),
+        path="model.pt",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "torch-zip-other-member",
+        torch_zip(GOOD, more=(("archive/extra/notes.pkl", EVIL),)),
+        path="model.pt",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "torch-zip-member-no-suffix",
+        torch_zip(GOOD, more=(("archive/extra/notes", EVIL),)),
+        path="model.pt",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "torch-zip-storage-is-pickle",
+        torch_zip(GOOD, more=(("archive/data/0", EVIL),)),
+        path="model.pt",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "torch-zip-constants",
+        torch_zip(GOOD, more=(("archive/constants.pkl", EVIL),)),
+        path="model.pt",
+        loader="none",
+    )
     yield one(KIND, "torch-zip-name-case", torch_zip(top="ARCHIVE"), path="MODEL.PT", loader="torch")
     yield one(KIND, "torch-zip-hidden-central", hidden_entry(), path="model.pt", loader="none")
     ext_attr = patched(plain, at + 38, struct.pack("<I", 0x10))
@@ -98,7 +154,13 @@ def torch_others() -> Iterator[Case]:
     for at in range(5):
         yield one(KIND, f"torch-legacy-stream-{at}", legacy(at), path="model.pt", loader="torch")
     yield one(KIND, "torch-raw-pickle", EVIL, path="pytorch_model.bin", loader="torch")
-    yield one(KIND, "torch-legacy-sixth-stream", legacy(3)[: -len(stream(b"]", 2))].replace(EVIL, GOOD) + stream(b"]", 2) + EVIL, path="model.pt", loader="none")
+    yield one(
+        KIND,
+        "torch-legacy-sixth-stream",
+        legacy(3)[: -len(stream(b"]", 2))].replace(EVIL, GOOD) + stream(b"]", 2) + EVIL,
+        path="model.pt",
+        loader="none",
+    )
     tar = tarred([("storages", stream(push(0), 2)), ("tensors", stream(push(0), 2)), ("pickle", EVIL)])
     yield one(KIND, "torch-tar", tar, path="model.pt", loader="none")
 
@@ -132,17 +194,35 @@ def compressed() -> Iterator[Case]:
         yield one(KIND, f"joblib-{name}", data, path="model.joblib", loader="joblib")
     yield one(KIND, "joblib-zlib-as-pkl", zlib.compress(EVIL, 9), path="model.pkl", loader="joblib")
     yield one(KIND, "joblib-lz4", lz4_frame(EVIL), path="model.joblib", loader="none")
-    yield one(KIND, "joblib-gzip-two-members", gzip.compress(EVIL[:9], mtime=0) + gzip.compress(EVIL[9:], mtime=0), path="model.joblib", loader="none")
+    yield one(
+        KIND,
+        "joblib-gzip-two-members",
+        gzip.compress(EVIL[:9], mtime=0) + gzip.compress(EVIL[9:], mtime=0),
+        path="model.joblib",
+        loader="none",
+    )
     yield one(KIND, "joblib-zlib-twice", zlib.compress(zlib.compress(EVIL)), path="model.joblib", loader="none")
     yield one(KIND, "joblib-gzip-named-header", gzip_named(EVIL), path="model.joblib", loader="joblib")
-    for suffix, data in (("gz", forms["gzip"]), ("bz2", forms["bz2"]), ("xz", forms["xz"]), ("zip", zipped([("model.pkl", EVIL)])), ("tar", tarred([("model.pkl", EVIL)]))):
+    for suffix, data in (
+        ("gz", forms["gzip"]),
+        ("bz2", forms["bz2"]),
+        ("xz", forms["xz"]),
+        ("zip", zipped([("model.pkl", EVIL)])),
+        ("tar", tarred([("model.pkl", EVIL)])),
+    ):
         yield one(KIND, f"pandas-pickle-{suffix}", data, path=f"model.pkl.{suffix}", loader="pandas")
     wrapper = (
         glob("joblib.numpy_pickle", "NumpyArrayWrapper") + b")\x81"
         + push({"subclass": glob("numpy", "ndarray"), "shape": (1,), "order": "C", "dtype": call("numpy", "dtype", "O8"), "allow_mmap": False})
         + b"b"
     )  # fmt: skip
-    yield one(KIND, "joblib-object-array", b"\x80\x04" + bytes(wrapper) + stream(call("os", "system", SHELL), 2) + b".", path="model.joblib", loader="joblib")
+    yield one(
+        KIND,
+        "joblib-object-array",
+        b"\x80\x04" + bytes(wrapper) + stream(call("os", "system", SHELL), 2) + b".",
+        path="model.joblib",
+        loader="joblib",
+    )
 
 
 def gzip_named(data: bytes) -> bytes:
@@ -159,14 +239,42 @@ def arrays() -> Iterator[Case]:
     evil_array = npy("|O", EVIL)
     yield one(KIND, "npy-object", evil_array, path="weights.npy", loader="numpy")
     yield one(KIND, "npy-is-pickle", EVIL, path="weights.npy", loader="numpy")
-    yield one(KIND, "npz-object", zipped([("w.npy", npy("<f4", bytes(4))), ("x.npy", evil_array)]), path="weights.npz", loader="numpy")
-    yield one(KIND, "npz-pickle-member", zipped([("w.npy", npy("<f4", bytes(4))), ("x.pkl", EVIL)]), path="weights.npz", loader="none")
-    yield one(KIND, "npz-deflated", zipped([("x.npy", evil_array)], method=zipfile.ZIP_DEFLATED), path="weights.npz", loader="numpy")
+    yield one(
+        KIND,
+        "npz-object",
+        zipped([("w.npy", npy("<f4", bytes(4))), ("x.npy", evil_array)]),
+        path="weights.npz",
+        loader="numpy",
+    )
+    yield one(
+        KIND,
+        "npz-pickle-member",
+        zipped([("w.npy", npy("<f4", bytes(4))), ("x.pkl", EVIL)]),
+        path="weights.npz",
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "npz-deflated",
+        zipped([("x.npy", evil_array)], method=zipfile.ZIP_DEFLATED),
+        path="weights.npz",
+        loader="numpy",
+    )
     yield one(KIND, "npz-named-txt", zipped([("x.npy", evil_array)]), path="weights.txt", loader="numpy")
     yield one(KIND, "npy-structured-object", npy("[('a', '|O')]", EVIL), path="weights.npy", loader="numpy")
     second = npy("<f4", bytes(4)) + evil_array
     yield one(KIND, "npy-second-array", second, path="weights.npy", loader="none")
-    yield one(KIND, "npy-header-code", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').system('id'),), }".ljust(117) + b"\n" + bytes(4), path="weights.npy", loader="none")
+    yield one(
+        KIND,
+        "npy-header-code",
+        b"\x93NUMPY\x01\x00"
+        + struct.pack("<H", 118)
+        + b"{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').system('id'),), }".ljust(117)
+        + b"\n"
+        + bytes(4),
+        path="weights.npy",
+        loader="none",
+    )
 
 
 def wrapped() -> Iterator[Case]:
@@ -186,7 +294,14 @@ def wrapped() -> Iterator[Case]:
         "deflated.zip": zipped([("model", EVIL)], method=zipfile.ZIP_DEFLATED),
         "bzip.zip": zipped([("model.pkl", EVIL)], method=zipfile.ZIP_BZIP2),
         "lzma.zip": zipped([("model.pkl", EVIL)], method=zipfile.ZIP_LZMA),
-        "pickle-in.keras": zipped([("config.json", b"{}"), ("metadata.json", b"{}"), ("model.weights.h5", b"\x89HDF\r\n\x1a\n"), ("x.pkl", EVIL)]),
+        "pickle-in.keras": zipped(
+            [
+                ("config.json", b"{}"),
+                ("metadata.json", b"{}"),
+                ("model.weights.h5", b"\x89HDF\r\n\x1a\n"),
+                ("x.pkl", EVIL),
+            ]
+        ),
         "pickle-in.skops": zipped([("schema.json", b"{}"), ("1.pkl", EVIL)]),
         "gzip-in.zip": zipped([("model.pkl.gz", gzip.compress(EVIL, mtime=0))]),
     }
@@ -195,14 +310,44 @@ def wrapped() -> Iterator[Case]:
 
 
 def disguised() -> Iterator[Case]:
-    for path in ("model", "weights.json", "notes.txt", "model.safetensors", "model.gguf", "model.onnx", "tokenizer.model", "README.md", "weights.dat", "model.h5", "vocab.bpe", "image.png", "model.tflite", ".hidden.pkl", "deep/er/model.data-00000-of-00001"):
-        yield one(KIND, f"disguised-{path.replace('/', '-').replace('.', '-').strip('-')}", EVIL, path=path, loader="pickle")
+    for path in (
+        "model",
+        "weights.json",
+        "notes.txt",
+        "model.safetensors",
+        "model.gguf",
+        "model.onnx",
+        "tokenizer.model",
+        "README.md",
+        "weights.dat",
+        "model.h5",
+        "vocab.bpe",
+        "image.png",
+        "model.tflite",
+        ".hidden.pkl",
+        "deep/er/model.data-00000-of-00001",
+    ):
+        yield one(
+            KIND, f"disguised-{path.replace('/', '-').replace('.', '-').strip('-')}", EVIL, path=path, loader="pickle"
+        )
     for path in ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
         yield one(KIND, f"side-{path.replace('.', '-')}", torch_zip(), path=path, loader="torch")
     yield one(KIND, "disguised-torch-zip-safetensors", torch_zip(), path="model.safetensors", loader="none")
     yield one(KIND, "disguised-torch-zip-json", torch_zip(), path="model.json", loader="torch")
-    yield one(KIND, "disguised-protocol-0-text", b"cos\nsystem\n(V" + SHELL.encode() + b"\ntR.", path="weights.txt", loader="pickle")
-    yield one(KIND, "disguised-long-text-first", b"(V" + b"readme " * 2000 + b"\n0cos\nsystem\n(V" + SHELL.encode() + b"\ntR.", path="notes.md", loader="pickle")
+    yield one(
+        KIND,
+        "disguised-protocol-0-text",
+        b"cos\nsystem\n(V" + SHELL.encode() + b"\ntR.",
+        path="weights.txt",
+        loader="pickle",
+    )
+    yield one(
+        KIND,
+        "disguised-long-text-first",
+        b"(V" + b"readme " * 2000 + b"\n0cos\nsystem\n(V" + SHELL.encode() + b"\ntR.",
+        path="notes.md",
+        loader="pickle",
+    )
     yield one(KIND, "disguised-right-to-left", EVIL, path="model\u202eslkp.txt", loader="pickle")
 
 

@@ -42,6 +42,15 @@ def write_cases(folder: Path, cases: Iterable[Case]) -> list[dict[str, str]]:
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             if not (place / path).is_symlink():
                 (place / path).symlink_to(target)
-        rows.append({"id": case.id, "kind": case.kind, "path": str(place), "loader": case.loader, "entry": case.entry, "note": case.note})
+        rows.append(
+            {
+                "id": case.id,
+                "kind": case.kind,
+                "path": str(place),
+                "loader": case.loader,
+                "entry": case.entry,
+                "note": case.note,
+            }
+        )
     (folder / "manifest.json").write_text(json.dumps({"canary": CANARY, "cases": rows}, indent=1), encoding="utf-8")
     return rows

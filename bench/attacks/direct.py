@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attacks.case import CANARY, SHELL, STATEMENT, EXPRESSION, Case, Raw, call, glob, long, one, push, short, stack_glob, stream
+from attacks.case import (
+    CANARY,
+    SHELL,
+    STATEMENT,
+    EXPRESSION,
+    Case,
+    Raw,
+    call,
+    glob,
+    long,
+    one,
+    push,
+    short,
+    stack_glob,
+    stream,
+)
 
 KIND = "direct"
 
@@ -40,5 +55,9 @@ def cases() -> Iterator[Case]:
     reduced = push(SHELL) + b"\x85"
     yield one(KIND, "tuple1-reduce", stream(glob("os", "system") + reduced + b"R", 2))
     yield one(KIND, "call-inside-list", stream(b"](" + long("x") + bytes(call("os", "system", SHELL)) + b"e", 2))
-    yield one(KIND, "call-inside-state", stream(Raw(glob("collections", "OrderedDict") + b")R}" + long("k") + call("os", "system", SHELL) + b"sb"), 2))
+    yield one(
+        KIND,
+        "call-inside-state",
+        stream(Raw(glob("collections", "OrderedDict") + b")R}" + long("k") + call("os", "system", SHELL) + b"sb"), 2),
+    )
     yield one(KIND, "call-as-dict-key", stream(b"}(" + bytes(call("os", "system", SHELL)) + b"Nu", 2))

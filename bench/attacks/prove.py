@@ -57,7 +57,9 @@ def prove_batch(python: str, corpus: Path, batch: list[dict[str, str]], canary: 
     """One sandbox, with a /tmp and so a canary of its own, for cases of one loader."""
     text = "".join(f"{r['id']}\t{r['loader']}\t{Path(r['path']).resolve()}\t{r['entry']}\n" for r in batch)
     command = sandboxed(python, corpus, canary)
-    done = subprocess.run(command, input=text, capture_output=True, text=True, errors="replace", timeout=1200, check=False)
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, errors="replace", timeout=1200, check=False
+    )
     proofs = {}
     for line in done.stdout.splitlines():
         case, fired, said = [*line.split("\t"), "", ""][:3]
@@ -86,7 +88,9 @@ def main() -> int:
         if not fired:
             print(f"not live: {row['id']}: {said}")
     if options.out:
-        options.out.write_text(json.dumps({case: fired for case, (fired, _) in proofs.items()}, indent=1), encoding="utf-8")
+        options.out.write_text(
+            json.dumps({case: fired for case, (fired, _) in proofs.items()}, indent=1), encoding="utf-8"
+        )
     return int(sum(live.values()) != len(rows))
 
 

@@ -23,7 +23,18 @@ def j(value: object) -> bytes:
 
 
 def tokenizer(**more: object) -> bytes:
-    return j({"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, **more})
+    return j(
+        {
+            "version": "1.0",
+            "added_tokens": [],
+            "normalizer": None,
+            "pre_tokenizer": None,
+            "post_processor": None,
+            "decoder": None,
+            "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
+            **more,
+        }
+    )
 
 
 REPOSITORIES: dict[str, dict[str, bytes]] = {
@@ -80,7 +91,13 @@ REPOSITORIES: dict[str, dict[str, bytes]] = {
 def cases() -> Iterator[Case]:
     for name, files in REPOSITORIES.items():
         yield Case(id=f"{KIND}/{name}", kind=KIND, files=files)
-    for name in ("auto-map-local", "auto-map-tokenizer", "auto-map-processor", "custom-pipelines-config", "custom-generate"):
+    for name in (
+        "auto-map-local",
+        "auto-map-tokenizer",
+        "auto-map-processor",
+        "custom-pipelines-config",
+        "custom-generate",
+    ):
         files = REPOSITORIES[name]
         module = next(path for path in files if path.endswith(".py"))
         yield Case(id=f"{KIND}/imported-{name}", kind=KIND, files=files, loader="python", entry=module)

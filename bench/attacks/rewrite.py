@@ -58,7 +58,14 @@ class Writer:
     numbers: dict[int, int] = field(default_factory=dict)
     puts: int = 0
 
-    def push(self, code: bytes, *, parts: list[Piece] | None = None, name: tuple[str, str] | None = None, text: str | None = None) -> None:
+    def push(
+        self,
+        code: bytes,
+        *,
+        parts: list[Piece] | None = None,
+        name: tuple[str, str] | None = None,
+        text: str | None = None,
+    ) -> None:
         piece = Piece(code, parts, name, text)
         if self.style.around == "dup":
             piece.code += b"20"
@@ -114,7 +121,9 @@ def written_text(text: str, style: Style) -> bytes:
         case "long8":
             return b"\x8d" + struct.pack("<Q", len(data)) + data
         case "V":
-            line = text.replace("\\", "\\u005c").replace("\0", "\\u0000").replace("\n", "\\u000a").replace("\r", "\\u000d")
+            line = (
+                text.replace("\\", "\\u005c").replace("\0", "\\u0000").replace("\n", "\\u000a").replace("\r", "\\u000d")
+            )
             return b"V" + line.replace("\x1a", "\\u001a").encode("raw-unicode-escape") + b"\n"
         case "escaped":
             return b"V" + b"".join(b"\\U%08x" % ord(letter) for letter in text) + b"\n"
@@ -181,7 +190,9 @@ def collected(operation: str, writer: Writer) -> None:
     elif writer.style.items == "begun" and holder.code in {b"]", b"}"}:
         writer.push(b"(" + b"".join(part.code for part in parts) + (b"l" if width == 1 else b"d"))
     else:
-        code = b"".join(b"".join(part.code for part in parts[n : n + width]) + each for n in range(0, len(parts), width))
+        code = b"".join(
+            b"".join(part.code for part in parts[n : n + width]) + each for n in range(0, len(parts), width)
+        )
         writer.push(holder.code + code)
 
 

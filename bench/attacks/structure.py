@@ -12,14 +12,20 @@ EVIL = stream(system(), 2)
 U64 = 1 << 64
 
 
-def safetensors(header: dict[str, object] | bytes, body: bytes = bytes(16), *, claimed: int | None = None, pad: bytes = b" ") -> bytes:
+def safetensors(
+    header: dict[str, object] | bytes, body: bytes = bytes(16), *, claimed: int | None = None, pad: bytes = b" "
+) -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     text += pad * (-len(text) % 8)
     return struct.pack("<Q", len(text) if claimed is None else claimed) + text + body
 
 
 def tensor(begin: int, end: int, dtype: str = "F32", shape: tuple[object, ...] | None = None) -> dict[str, object]:
-    return {"dtype": dtype, "shape": list(((end - begin) // 4,) if shape is None else shape), "data_offsets": [begin, end]}
+    return {
+        "dtype": dtype,
+        "shape": list(((end - begin) // 4,) if shape is None else shape),
+        "data_offsets": [begin, end],
+    }
 
 
 HONEST = {"a": tensor(0, 8), "b": tensor(8, 16)}
@@ -31,7 +37,9 @@ def safetensors_cases() -> Iterator[Case]:
         "pickle-appended": safetensors(HONEST, bytes(16) + EVIL),
         "zip-appended": safetensors(HONEST, bytes(16) + b"PK\5\6" + bytes(18)),
         "nul-appended": safetensors(HONEST, bytes(16) + bytes(64) + b"x"),
-        "hole-with-payload": safetensors({"a": tensor(0, 8), "b": tensor(8 + len(EVIL), 16 + len(EVIL))}, bytes(8) + EVIL + bytes(8)),
+        "hole-with-payload": safetensors(
+            {"a": tensor(0, 8), "b": tensor(8 + len(EVIL), 16 + len(EVIL))}, bytes(8) + EVIL + bytes(8)
+        ),
         "hole-at-start": safetensors({"a": tensor(len(EVIL), len(EVIL) + 8)}, EVIL + bytes(8)),
         "overlap": safetensors({"a": tensor(0, 12), "b": tensor(4, 16)}),
         "same-range-twice": safetensors({"a": tensor(0, 16), "b": tensor(0, 16)}),
@@ -47,10 +55,16 @@ def safetensors_cases() -> Iterator[Case]:
         "shape-wraps-to-size": safetensors({"a": tensor(0, 16, shape=((1 << 62) + 4,))}),
         "dtype-unknown": safetensors({"a": tensor(0, 16, "F31")}),
         "dtype-object": safetensors({"a": tensor(0, 16, "O")}),
-        "key-twice": safetensors(('{"a":' + json.dumps(tensor(0, 16)) + ',"a":' + json.dumps(tensor(0, 8)) + "}").encode()),
-        "key-twice-escaped": safetensors(('{"a":' + json.dumps(tensor(0, 16)) + ',"\\u0061":' + json.dumps(tensor(0, 8)) + "}").encode()),
+        "key-twice": safetensors(
+            ('{"a":' + json.dumps(tensor(0, 16)) + ',"a":' + json.dumps(tensor(0, 8)) + "}").encode()
+        ),
+        "key-twice-escaped": safetensors(
+            ('{"a":' + json.dumps(tensor(0, 16)) + ',"\\u0061":' + json.dumps(tensor(0, 8)) + "}").encode()
+        ),
         "inner-key-twice": safetensors(text.replace('"dtype": "F32"', '"dtype": "F32", "dtype": "I64"', 1).encode()),
-        "metadata-twice": safetensors(('{"__metadata__":{"format":"pt"},"__metadata__":{"format":"x"},' + text[1:]).encode()),
+        "metadata-twice": safetensors(
+            ('{"__metadata__":{"format":"pt"},"__metadata__":{"format":"x"},' + text[1:]).encode()
+        ),
         "metadata-not-text": safetensors({"__metadata__": {"format": {"auto": [1]}}, **HONEST}),
         "text-after-header": safetensors(text.encode() + b" #" + EVIL.replace(b"\x80", b"x")),
         "header-padded-with-nul": safetensors(HONEST, pad=b"\0"),
@@ -61,7 +75,9 @@ def safetensors_cases() -> Iterator[Case]:
         "header-deep": safetensors(b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
         "header-array": safetensors(b"[1, 2, 3]"),
         "header-nan": safetensors(b'{"a": NaN}'),
-        "header-huge-number": safetensors(b'{"a": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 16]}}'),
+        "header-huge-number": safetensors(
+            b'{"a": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 16]}}'
+        ),
         "truncated-body": safetensors(HONEST, bytes(7)),
         "truncated-header": safetensors(HONEST)[:40],
     }
@@ -79,16 +95,31 @@ def string_pair(key: str, value: str | bytes) -> bytes:
 
 
 def info(name: str, dims: tuple[int, ...], kind: int = 0, offset: int = 0) -> bytes:
-    return text(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *(d % U64 for d in dims)) + struct.pack("<IQ", kind, offset % U64)
+    return (
+        text(name)
+        + struct.pack("<I", len(dims))
+        + struct.pack(f"<{len(dims)}Q", *(d % U64 for d in dims))
+        + struct.pack("<IQ", kind, offset % U64)
+    )
 
 
 ARCHITECTURE = string_pair("general.architecture", "llama")
 
 
-def gguf(pairs: tuple[bytes, ...] = (), infos: tuple[bytes, ...] = (), body: bytes = bytes(32), *, version: int = 3, tensors: int | None = None, keys: int | None = None) -> bytes:
+def gguf(
+    pairs: tuple[bytes, ...] = (),
+    infos: tuple[bytes, ...] = (),
+    body: bytes = bytes(32),
+    *,
+    version: int = 3,
+    tensors: int | None = None,
+    keys: int | None = None,
+) -> bytes:
     pairs = (ARCHITECTURE, *pairs)
     infos = infos or (info("a", (8,)),)
-    head = b"GGUF" + struct.pack("<IQQ", version, len(infos) if tensors is None else tensors, len(pairs) if keys is None else keys)
+    head = b"GGUF" + struct.pack(
+        "<IQQ", version, len(infos) if tensors is None else tensors, len(pairs) if keys is None else keys
+    )
     head += b"".join(pairs) + b"".join(infos)
     return head + bytes(-len(head) % 32) + body
 
@@ -108,7 +139,9 @@ def gguf_cases() -> Iterator[Case]:
         "offset-overflow": gguf(infos=(info("a", (8,), offset=-32),)),
         "offset-unaligned": gguf(infos=(info("a", (8,), offset=7),), body=bytes(64)),
         "offset-overlap": gguf(infos=(info("a", (16,)), info("b", (8,), offset=32)), body=bytes(64)),
-        "hole-with-payload": gguf(infos=(info("a", (8,)), info("b", (8,), offset=128)), body=bytes(32) + EVIL.ljust(96, b"\0") + bytes(32)),
+        "hole-with-payload": gguf(
+            infos=(info("a", (8,)), info("b", (8,), offset=128)), body=bytes(32) + EVIL.ljust(96, b"\0") + bytes(32)
+        ),
         "pickle-appended": gguf(body=bytes(32) + EVIL),
         "type-unknown": gguf(infos=(info("a", (8,), kind=999),)),
         "type-row-not-divisible": gguf(infos=(info("a", (8,), kind=2),)),
@@ -119,11 +152,18 @@ def gguf_cases() -> Iterator[Case]:
         "string-length-huge": gguf((text("k") + struct.pack("<IQ", 8, U64 - 1),)),
         "array-count-huge": gguf((array(8, 1 << 60),)),
         "array-count-overflow": gguf((array(10, 1 << 61),)),
-        "array-of-arrays-deep": gguf((text("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000 + struct.pack("<IQ", 0, 0),)),
+        "array-of-arrays-deep": gguf(
+            (text("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000 + struct.pack("<IQ", 0, 0),)
+        ),
         "value-type-unknown": gguf((text("k") + struct.pack("<I", 77) + bytes(8),)),
         "bool-out-of-range": gguf((text("k") + struct.pack("<IB", 7, 7),)),
         "key-twice": gguf((ARCHITECTURE,)),
-        "template-twice": gguf((string_pair("tokenizer.chat_template", "{{ messages }}"), string_pair("tokenizer.chat_template", "{{ cycler.__init__.__globals__ }}"))),
+        "template-twice": gguf(
+            (
+                string_pair("tokenizer.chat_template", "{{ messages }}"),
+                string_pair("tokenizer.chat_template", "{{ cycler.__init__.__globals__ }}"),
+            )
+        ),
         "tensor-twice": gguf(infos=(info("a", (8,)), info("a", (8,), offset=32)), body=bytes(64)),
         "alignment-zero": gguf((text("general.alignment") + struct.pack("<II", 4, 0),)),
         "alignment-seven": gguf((text("general.alignment") + struct.pack("<II", 4, 7),)),
@@ -133,7 +173,12 @@ def gguf_cases() -> Iterator[Case]:
         "padding-with-payload": gguf().replace(bytes(32), b"", 1).ljust(64, b"\0")[:-40] + EVIL[:40],
         "truncated-header": gguf()[:50],
         "truncated-body": gguf()[:-20],
-        "scores-fewer-than-tokens": gguf((text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 500) + text("a") * 500, text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, 1) + bytes(4))),
+        "scores-fewer-than-tokens": gguf(
+            (
+                text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 500) + text("a") * 500,
+                text("tokenizer.ggml.scores") + struct.pack("<IIQ", 9, 6, 1) + bytes(4),
+            )
+        ),
         "zip-appended": gguf(body=bytes(32) + b"PK\3\4" + bytes(40)),
     }
     for name, data in forms.items():
@@ -158,7 +203,10 @@ def polyglots() -> Iterator[Case]:
         "tar-and-pickle": ("model.tar", push("x" * 400) + b"0" + EVIL),
         "zip-in-zip-comment": ("model.zip", zipped([("a.txt", b"a")], comment=zipped([("model.pkl", EVIL)]))),
         "wasm": ("model.bin", b"\0asm\1\0\0\0" + bytes(32)),
-        "python-bytecode": ("model.pyc", b"\xa7\r\r\n" + bytes(12) + __import__("marshal").dumps(compile("import os", "m", "exec"))),
+        "python-bytecode": (
+            "model.pyc",
+            b"\xa7\r\r\n" + bytes(12) + __import__("marshal").dumps(compile("import os", "m", "exec")),
+        ),
         "shared-object-in-zip": ("model.zip", zipped([("lib/weights.so", b"\x7fELF\2\1\1" + bytes(120))])),
     }
     for name, (path, data) in forms.items():

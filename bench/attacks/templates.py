@@ -56,13 +56,34 @@ def written(template: str) -> str:
 
 def cases() -> Iterator[Case]:
     for name, template in CODE.items():
-        yield Case(id=f"{KIND}/code-{name}", kind=KIND, files=config(written(template)), loader="jinja", entry="tokenizer_config.json")
+        yield Case(
+            id=f"{KIND}/code-{name}",
+            kind=KIND,
+            files=config(written(template)),
+            loader="jinja",
+            entry="tokenizer_config.json",
+        )
     for name, template in PLAIN.items():
         yield Case(id=f"{KIND}/{name}", kind=KIND, files=config(template))
     evil, backdoor = written(CODE["globals"]), PLAIN["topic"]
-    yield Case(id=f"{KIND}/in-list", kind=KIND, files=config([{"name": "default", "template": HONEST}, {"name": "tool_use", "template": evil}]), loader="jinja", entry="tokenizer_config.json")
-    yield Case(id=f"{KIND}/backdoor-in-list", kind=KIND, files=config([{"name": "default", "template": HONEST}, {"name": "rag", "template": backdoor}]))
-    for path in ("chat_template.jinja", "additional_chat_templates/tool_use.jinja", "chat_template.json", "processor_config.json"):
+    yield Case(
+        id=f"{KIND}/in-list",
+        kind=KIND,
+        files=config([{"name": "default", "template": HONEST}, {"name": "tool_use", "template": evil}]),
+        loader="jinja",
+        entry="tokenizer_config.json",
+    )
+    yield Case(
+        id=f"{KIND}/backdoor-in-list",
+        kind=KIND,
+        files=config([{"name": "default", "template": HONEST}, {"name": "rag", "template": backdoor}]),
+    )
+    for path in (
+        "chat_template.jinja",
+        "additional_chat_templates/tool_use.jinja",
+        "chat_template.json",
+        "processor_config.json",
+    ):
         body = json.dumps({"chat_template": evil}).encode() if path.endswith("json") else evil.encode()
         yield one(KIND, "file-" + path.replace("/", "-").replace(".", "-"), body, path=path, loader="jinja")
         body = json.dumps({"chat_template": backdoor}).encode() if path.endswith("json") else backdoor.encode()
@@ -70,10 +91,18 @@ def cases() -> Iterator[Case]:
     listed = text("tokenizer.chat_templates") + struct.pack("<IIQ", 9, 8, 1) + text("tool_use")
     for name, pairs in {
         "code": (string_pair("tokenizer.chat_template", evil),),
-        "code-second-key": (string_pair("tokenizer.chat_template", HONEST), listed, string_pair("tokenizer.chat_template.tool_use", evil)),
+        "code-second-key": (
+            string_pair("tokenizer.chat_template", HONEST),
+            listed,
+            string_pair("tokenizer.chat_template.tool_use", evil),
+        ),
         "code-attr": (string_pair("tokenizer.chat_template", written(CODE["attr-joined"])),),
         "backdoor": (string_pair("tokenizer.chat_template", backdoor),),
-        "backdoor-second-key": (string_pair("tokenizer.chat_template", HONEST), listed, string_pair("tokenizer.chat_template.rag", backdoor)),
+        "backdoor-second-key": (
+            string_pair("tokenizer.chat_template", HONEST),
+            listed,
+            string_pair("tokenizer.chat_template.rag", backdoor),
+        ),
         "array": (text("tokenizer.chat_template") + struct.pack("<IIQ", 9, 8, 2) + text(HONEST) + text(evil),),
         "huge": (string_pair("tokenizer.chat_template", HONEST + " " * (5 << 20) + evil),),
         "not-utf8": (string_pair("tokenizer.chat_template", evil.encode() + b"\xff"),),

@@ -7,7 +7,23 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from attacks.case import EXPRESSION, SHELL, STATEMENT, Case, Raw, call, called, glob, long, one, push, short, stack_glob, stream, system
+from attacks.case import (
+    EXPRESSION,
+    SHELL,
+    STATEMENT,
+    Case,
+    Raw,
+    call,
+    called,
+    glob,
+    long,
+    one,
+    push,
+    short,
+    stack_glob,
+    stream,
+    system,
+)
 
 KIND = "stream"
 TWO = b"\x80\x02"
@@ -17,15 +33,45 @@ TAIL = push((SHELL,)) + b"R"
 
 def memo() -> Iterator[Case]:
     yield one(KIND, "memo-get", stream(glob("os", "system") + b"q\x000" + b"h\x00" + TAIL, 2))
-    yield one(KIND, "memo-long-index", stream(glob("os", "system") + b"r\xff\xff\x00\x000" + b"j\xff\xff\x00\x00" + TAIL, 2))
+    yield one(
+        KIND, "memo-long-index", stream(glob("os", "system") + b"r\xff\xff\x00\x000" + b"j\xff\xff\x00\x00" + TAIL, 2)
+    )
     yield one(KIND, "memo-text-index", b"cos\nsystem\np0007\n0g7\n(V" + SHELL.encode() + b"\ntR.")
-    yield one(KIND, "memo-overwritten", stream(glob("collections", "OrderedDict") + b"q\x000" + glob("os", "system") + b"q\x000h\x00" + TAIL, 2))
+    yield one(
+        KIND,
+        "memo-overwritten",
+        stream(glob("collections", "OrderedDict") + b"q\x000" + glob("os", "system") + b"q\x000h\x00" + TAIL, 2),
+    )
     yield one(KIND, "memo-name-parts", stream(short("os") + b"\x940" + short("system") + b"\x940h\x00h\x01\x93" + TAIL))
-    yield one(KIND, "memo-names-swapped", stream(short("numpy") + b"q\x000" + short("os") + b"q\x000h\x00" + short("system") + b"\x93" + TAIL))
+    yield one(
+        KIND,
+        "memo-names-swapped",
+        stream(short("numpy") + b"q\x000" + short("os") + b"q\x000h\x00" + short("system") + b"\x93" + TAIL),
+    )
     yield one(KIND, "dup-and-pop", stream(glob("os", "system") + b"20" + TAIL, 2))
-    yield one(KIND, "pop-mark-around", stream(b"(" + long("x") + glob("builtins", "int") + b"1" + glob("os", "system") + TAIL, 2))
+    yield one(
+        KIND,
+        "pop-mark-around",
+        stream(b"(" + long("x") + glob("builtins", "int") + b"1" + glob("os", "system") + TAIL, 2),
+    )
     yield one(KIND, "result-popped", stream(system() + b"0" + push({"weight": [1, 2]}), 2))
-    yield one(KIND, "last-four-literals", stream(short("os") + short("system") + b"\x93" + b"q\x05" + b"(" + short("numpy") + short("ndarray") + short("a") + short("b") + b"1" + TAIL))
+    yield one(
+        KIND,
+        "last-four-literals",
+        stream(
+            short("os")
+            + short("system")
+            + b"\x93"
+            + b"q\x05"
+            + b"("
+            + short("numpy")
+            + short("ndarray")
+            + short("a")
+            + short("b")
+            + b"1"
+            + TAIL
+        ),
+    )
 
 
 def computed() -> Iterator[Case]:
@@ -40,11 +86,34 @@ def computed() -> Iterator[Case]:
     yield one(KIND, "name-from-string", stream(b"S'os'\nS'system'\n\x93" + TAIL))
     yield one(KIND, "name-escaped-string", stream(b"S'o\\x73'\nS'\\x73ystem'\n\x93" + TAIL))
     yield one(KIND, "name-escaped-unicode", stream(b"V\\u006fs\nVs\\u0079stem\n\x93" + TAIL))
-    yield one(KIND, "name-binunicode8", stream(b"\x8d" + struct.pack("<Q", 2) + b"os\x8d" + struct.pack("<Q", 6) + b"system\x93" + TAIL))
+    yield one(
+        KIND,
+        "name-binunicode8",
+        stream(b"\x8d" + struct.pack("<Q", 2) + b"os\x8d" + struct.pack("<Q", 6) + b"system\x93" + TAIL),
+    )
     yield one(KIND, "name-binstring", stream(b"U\x02osT\x06\x00\x00\x00system\x93" + TAIL))
-    yield one(KIND, "name-from-list", stream(called(Raw(called(stack_glob("builtins", "getattr"), call("importlib", "import_module", call("operator", "getitem", ["os", "re"], 0)), "system")), SHELL)))
+    yield one(
+        KIND,
+        "name-from-list",
+        stream(
+            called(
+                Raw(
+                    called(
+                        stack_glob("builtins", "getattr"),
+                        call("importlib", "import_module", call("operator", "getitem", ["os", "re"], 0)),
+                        "system",
+                    )
+                ),
+                SHELL,
+            )
+        ),
+    )
     yield one(KIND, "argument-computed", stream(call("os", "system", call("operator", "concat", SHELL[:5], SHELL[5:]))))
-    yield one(KIND, "argument-base64", stream(call("builtins", "exec", call("base64", "b64decode", base64.b64encode(STATEMENT.encode())))))
+    yield one(
+        KIND,
+        "argument-base64",
+        stream(call("builtins", "exec", call("base64", "b64decode", base64.b64encode(STATEMENT.encode())))),
+    )
 
 
 def broken() -> Iterator[Case]:
@@ -71,9 +140,15 @@ def nested() -> Iterator[Case]:
     yield one(KIND, "nested-c-loads", stream(call("_pickle", "loads", inner)))
     yield one(KIND, "nested-python2", stream(call("cPickle", "loads", inner), 2))
     yield one(KIND, "nested-twice", stream(call("pickle", "loads", stream(call("pickle", "loads", inner)))))
-    yield one(KIND, "nested-compressed", stream(call("pickle", "loads", call("zlib", "decompress", zlib.compress(inner)))))
+    yield one(
+        KIND, "nested-compressed", stream(call("pickle", "loads", call("zlib", "decompress", zlib.compress(inner))))
+    )
     yield one(KIND, "nested-in-file", stream(call("pickle", "load", call("io", "BytesIO", inner))))
-    yield one(KIND, "nested-unpickler", stream(call("pickle", "_Unpickler.load", call("pickle", "_Unpickler", call("io", "BytesIO", inner)))))
+    yield one(
+        KIND,
+        "nested-unpickler",
+        stream(call("pickle", "_Unpickler.load", call("pickle", "_Unpickler", call("io", "BytesIO", inner)))),
+    )
 
 
 def layout() -> Iterator[Case]:
@@ -83,7 +158,9 @@ def layout() -> Iterator[Case]:
     yield one(KIND, "third-stream-after-empty", stream(b"N", 2) * 2 + stream(body, 2), loader="streams")
     yield one(KIND, "stream-after-nul-padding", good + b"\0" * 4096 + stream(body, 2), loader="streams-seek")
     yield one(KIND, "padding-none-pop", TWO + b"N0" * 200_000 + body + b".")
-    yield one(KIND, "padding-long-text", TWO + b"X" + struct.pack("<I", 3_000_000) + b"a" * 3_000_000 + b"0" + body + b".")
+    yield one(
+        KIND, "padding-long-text", TWO + b"X" + struct.pack("<I", 3_000_000) + b"a" * 3_000_000 + b"0" + body + b"."
+    )
     yield one(KIND, "padding-many-numbers", TWO + b"](" + b"K\x01" * 300_000 + b"e0" + body + b".")
     yield one(KIND, "padding-many-strings", TWO + b"](" + long("layer.weight") * 100_000 + b"e" + body + b"\x86.")
     yield one(KIND, "proto-mid-stream", TWO + b"N0\x80\x04" + stack_glob("os", "system") + TAIL + b".")
@@ -91,13 +168,21 @@ def layout() -> Iterator[Case]:
     yield one(KIND, "no-proto-stack-global", stack_glob("os", "system") + TAIL + b".")
     framed = bytes(stack_glob("os", "system")) + TAIL + b"."
     yield one(KIND, "one-frame", FOUR + b"\x95" + struct.pack("<Q", len(framed)) + framed)
-    yield one(KIND, "frame-splits-name", FOUR + b"\x95" + struct.pack("<Q", 4) + short("os") + b"\x95" + struct.pack("<Q", len(framed) - 4) + framed[4:])
+    yield one(
+        KIND,
+        "frame-splits-name",
+        FOUR + b"\x95" + struct.pack("<Q", 4) + short("os") + b"\x95" + struct.pack("<Q", len(framed) - 4) + framed[4:],
+    )
     yield one(KIND, "empty-frames", FOUR + (b"\x95" + bytes(8)) * 9 + framed)
     yield one(KIND, "framed-in-protocol-2", TWO + b"\x95" + struct.pack("<Q", len(framed)) + framed)
-    yield one(KIND, "double-quoted", b"cos\nsystem\n(S\"" + SHELL.encode() + b"\"\ntR.")
+    yield one(KIND, "double-quoted", b'cos\nsystem\n(S"' + SHELL.encode() + b'"\ntR.')
     yield one(KIND, "bytearray-blob-before", b"\x80\x05\x96" + struct.pack("<Q", 64) + b"." * 64 + b"0" + body + b".")
     yield one(KIND, "stop-inside-text", TWO + long("." * 50) + b"0" + body + b".")
-    yield one(KIND, "expression-in-text-first", TWO + long("cos\nsystem\n") + b"0" + bytes(call("builtins", "eval", EXPRESSION)) + b".")
+    yield one(
+        KIND,
+        "expression-in-text-first",
+        TWO + long("cos\nsystem\n") + b"0" + bytes(call("builtins", "eval", EXPRESSION)) + b".",
+    )
     yield one(KIND, "deep-tuples-before", TWO + b")" + b"\x85" * 400 + b"0" + body + b".")
 
 

@@ -126,8 +126,9 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
     """Audit hook: addresses and decoys."""
     if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"}:
         fire()
-    elif event == "open" and any(str(arguments[0]).endswith(decoy) for decoy in DECOYS) and not str(arguments[0]).startswith(CANARY):
-        if watch.armed:  # type: ignore[attr-defined]
+    elif event == "open" and watch.armed:  # type: ignore[attr-defined]
+        path = str(arguments[0])
+        if path.endswith(DECOYS) and not path.startswith(CANARY):
             fire()
 
 
@@ -135,7 +136,13 @@ HEAVY = ("numpy", "joblib", "scipy", "pandas", "sympy", "sklearn", "torch", "tor
 """Libraries that are imported once, before the fork, for the cases whose bytes name them."""
 WALL = 60
 """Seconds that one load may last."""
-WARM = {"torch": ("torch",), "torchscript": ("torch",), "joblib": ("joblib", "numpy"), "numpy": ("numpy",), "pandas": ("pandas",)}
+WARM = {
+    "torch": ("torch",),
+    "torchscript": ("torch",),
+    "joblib": ("joblib", "numpy"),
+    "numpy": ("numpy",),
+    "pandas": ("pandas",),
+}
 
 
 def child(loader: str, folder: str, entry: str, out: int) -> None:
@@ -177,11 +184,15 @@ def main() -> None:
     sys.addaudithook(watch)
     watch.armed = False  # type: ignore[attr-defined]
     rows = [line.rstrip("\n").split("\t") for line in sys.stdin]
-    for needs, (case, loader, folder, entry) in sorted(((needed(row), row) for row in rows), key=lambda pair: (len(pair[0]), pair[0])):
+    for needs, (case, loader, folder, entry) in sorted(
+        ((needed(row), row) for row in rows), key=lambda pair: (len(pair[0]), pair[0])
+    ):
         for module in needs:
             warm(module)
         for left in glob.glob(CANARY + "*"):
-            shutil.rmtree(left, ignore_errors=True) if os.path.isdir(left) and not os.path.islink(left) else os.unlink(left)
+            shutil.rmtree(left, ignore_errors=True) if os.path.isdir(left) and not os.path.islink(left) else os.unlink(
+                left
+            )
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:

@@ -48,8 +48,12 @@ def packed(member: Member) -> bytes:
             return bz2.compress(member.data)
         case 14:
             filters = [{"id": lzma.FILTER_LZMA1}]
-            properties = lzma._encode_filter_properties(filters[0])  # type: ignore[attr-defined]  # noqa: SLF001
-            return struct.pack("<BBH", 9, 4, len(properties)) + properties + lzma.compress(member.data, lzma.FORMAT_RAW, filters=filters)
+            properties = lzma._encode_filter_properties(filters[0])  # type: ignore[attr-defined]
+            return (
+                struct.pack("<BBH", 9, 4, len(properties))
+                + properties
+                + lzma.compress(member.data, lzma.FORMAT_RAW, filters=filters)
+            )
     return member.data
 
 
@@ -69,7 +73,19 @@ def local(member: Member, body: bytes, crc: int) -> bytes:
     sizes = sizes if member.local_sizes is None else member.local_sizes
     name = (member.name if member.local_name is None else member.local_name).encode()
     method = member.method if member.local_method is None else member.local_method
-    head = struct.pack("<4s5H3I2H", b"PK\3\4", 20, member.flags, method, 0, 33, crc if member.local_crc is None else member.local_crc, *sizes, len(name), len(extra))
+    head = struct.pack(
+        "<4s5H3I2H",
+        b"PK\3\4",
+        20,
+        member.flags,
+        method,
+        0,
+        33,
+        crc if member.local_crc is None else member.local_crc,
+        *sizes,
+        len(name),
+        len(extra),
+    )
     return head + name + extra + body + member.descriptor
 
 
@@ -80,11 +96,38 @@ def listing(member: Member, body: bytes, crc: int, at: int) -> bytes:
         extra = struct.pack("<HHQQQ", 1, 24, size, len(body), at) + extra
         sizes, place = (0xFFFFFFFF, 0xFFFFFFFF), 0xFFFFFFFF
     name = member.name.encode()
-    numbers = (member.system, 20, member.flags, member.method, 0, 33, crc, *sizes, len(name), len(extra), len(member.comment), 0, 0, member.attributes, place)
+    numbers = (
+        member.system,
+        20,
+        member.flags,
+        member.method,
+        0,
+        33,
+        crc,
+        *sizes,
+        len(name),
+        len(extra),
+        len(member.comment),
+        0,
+        0,
+        member.attributes,
+        place,
+    )
     return struct.pack("<4s6H3I5H2I", b"PK\1\2", *numbers) + name + extra + member.comment
 
 
-def crafted(members: Iterable[Member], *, start: bytes = b"", shift: int | None = None, reverse: bool = False, gap: bytes = b"", end: bytes = b"", comment: bytes = b"", count: int | None = None, zip64_end: bool = False) -> bytes:
+def crafted(
+    members: Iterable[Member],
+    *,
+    start: bytes = b"",
+    shift: int | None = None,
+    reverse: bool = False,
+    gap: bytes = b"",
+    end: bytes = b"",
+    comment: bytes = b"",
+    count: int | None = None,
+    zip64_end: bool = False,
+) -> bytes:
     """The archive. `start` lies before it; offsets count from the file's first byte unless `shift` says otherwise."""
     shift = len(start) if shift is None else shift
     out, rows, places = b"", [], []
@@ -173,7 +216,9 @@ def overlapping(evil: bytes, good: bytes) -> bytes:
     whole = local(storage, storage.data, zlib.crc32(storage.data))
     version = Member(name="archive/version", data=b"3\n")
     third = local(version, version.data, zlib.crc32(version.data))
-    rows = listing(storage, storage.data, zlib.crc32(storage.data), 0) + listing(payload, evil, zlib.crc32(evil), len(head) + 64)
+    rows = listing(storage, storage.data, zlib.crc32(storage.data), 0) + listing(
+        payload, evil, zlib.crc32(evil), len(head) + 64
+    )
     rows += listing(version, version.data, zlib.crc32(version.data), len(whole))
     end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 3, 3, len(rows), len(whole) + len(third), 0)
     return whole + third + rows + end
