@@ -205,7 +205,9 @@ def main() -> None:
             os._exit(0)
         os.close(writing)
         said = os.read(reading, 400).decode(errors="replace")
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status):
+            said = f"ended by signal {os.WTERMSIG(status)}"
         os.close(reading)
         for _ in range(20):
             if glob.glob(CANARY + "*"):
