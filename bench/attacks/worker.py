@@ -59,8 +59,10 @@ def load(loader: str, path: str) -> object:
             return [loaded[name] for name in loaded.files] if hasattr(loaded, "files") else loaded
         case "keras":
             import keras
+            import numpy
 
-            return keras.saving.load_model(path, safe_mode=False, compile=False)
+            model = keras.saving.load_model(path, safe_mode=False, compile=False)
+            return model(numpy.zeros((1, 4), "float32"))
         case "keras-safe":
             import keras
 
@@ -68,7 +70,8 @@ def load(loader: str, path: str) -> object:
         case "tensorflow":
             import tensorflow
 
-            return tensorflow.saved_model.load(path).signatures
+            signature = tensorflow.saved_model.load(path).signatures["serve"]
+            return signature(tensorflow.constant([1.0]))
         case "jinja":
             return render(path)
         case "unpack":
