@@ -2,8 +2,8 @@
 
     python bench/scanners.py --made ENVIRONMENT/bin/python --peers FOLDER [--folder .bench/scanners] [--install] [--only TEXT]
 
-Three sets are made once under --folder: the attacks of `bench/attacks` and their mutations, the corpus that aisbom-cli generates,
-and the honest models of `bench/honest.py`. `--made` is the interpreter of an environment with torch, scikit-learn, joblib, keras,
+Four sets are made once under --folder: the attacks of `bench/attacks`, their mutations, the corpus that aisbom-cli generates, and
+the honest models of `bench/honest.py`. `--made` is the interpreter of an environment with torch, scikit-learn, joblib, keras,
 tensorflow, xgboost, lightgbm, onnx, skops, h5py and transformers; attacks that a loader can load are first proven live there, in a
 sandbox (`bench/attacks/prove.py`). `--peers` holds one environment a peer (`--install` makes them). Every tool runs with its own command line
 over the folder of each case, in a child forked from an interpreter that has imported the tool, so that start-up is paid once and
@@ -51,6 +51,12 @@ QUIET = {
     "COLUMNS": "200",
     "PATH": os.environ["PATH"],
     "HOME": "/nonexistent",
+}
+MAKING = {
+    "CANARY": "/tmp/weighbridge-canary",
+    "CUDA_VISIBLE_DEVICES": "",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "PYTHONHASHSEED": "0",
 }
 VERDICTS = ("blocked", "warned", "gave up", "silent")
 
@@ -131,39 +137,33 @@ def run_tool(tool: str, python: Path, rows: list[Row], timeout_s: int = 40) -> t
 
 
 def make_sets(folder: Path, made: str, aisbom: Path | None) -> list[Row]:
-    """All cases of the three sets; made once, proven once."""
-    attacks, honest = folder / "attacks", folder / "honest"
-    environment = {**os.environ, "CANARY": "/tmp/weighbridge-canary", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONHASHSEED": "0"}  # fmt: skip
-    if not (attacks / "manifest.json").exists():
-        subprocess.run([made, str(HERE / "attacks"), str(attacks), "--mutations"], env=environment, check=True)
-    proofs = folder / "live.json"
-    if not proofs.exists():
-        prove = [
-            sys.executable,
-            str(HERE / "attacks" / "prove.py"),
-            str(attacks),
-            "--python",
-            made,
-            "--out",
-            str(proofs),
-        ]
-        subprocess.run(prove, env=environment, check=False)
+    """All cases of all sets; made once, proven once."""
+    honest = folder / "honest"
+    environment = {**os.environ, **MAKING}
+    rows = [row for name in ("attacks", "mutations") for row in attack_rows(folder / name, made, environment)]
     if not (honest / "manifest.json").exists():
-        subprocess.run(
-            [made, str(HERE / "honest.py"), str(honest), "--packages", sysconfig.get_path("purelib")],
-            env=environment,
-            check=True,
-        )
-    live = json.loads(proofs.read_text(encoding="utf-8"))
-    rows = []
-    for case in json.loads((attacks / "manifest.json").read_text(encoding="utf-8"))["cases"]:
-        which = "mutations" if case["id"].startswith("mutated") else "attacks"
-        rows.append(
-            Row(id=case["id"], set=which, kind=case["kind"], path=case["path"], live=live.get(case["id"], False))
-        )
+        packages = sysconfig.get_path("purelib")
+        command = [made, str(HERE / "honest.py"), str(honest), "--packages", packages]
+        subprocess.run(command, env=environment, check=True)
     made_well = json.loads((honest / "manifest.json").read_text(encoding="utf-8"))
     rows += [Row(id=c["id"], set="honest", kind=c["kind"], path=str(honest / c["id"])) for c in made_well]
     return rows + (aisbom_rows(folder / "aisbom", aisbom) if aisbom else [])
+
+
+def attack_rows(folder: Path, made: str, environment: dict[str, str]) -> list[Row]:
+    """The cases of `bench/attacks`, or their mutations where the folder is called so, with what the loaders made of them."""
+    manifest, proofs = folder / "manifest.json", folder.with_name(f"{folder.name}.live.json")
+    if not manifest.exists():
+        flags = ["--mutations"] if folder.name == "mutations" else []
+        subprocess.run([made, str(HERE / "attacks"), str(folder), *flags], env=environment, check=True)
+    if not proofs.exists():
+        prover = [sys.executable, str(HERE / "attacks" / "prove.py"), str(folder)]
+        subprocess.run([*prover, "--python", made, "--out", str(proofs)], env=environment, check=False)
+    live = json.loads(proofs.read_text(encoding="utf-8"))
+    cases = json.loads(manifest.read_text(encoding="utf-8"))["cases"]
+    return [
+        Row(id=c["id"], set=folder.name, kind=c["kind"], path=c["path"], live=live.get(c["id"], False)) for c in cases
+    ]
 
 
 def aisbom_rows(folder: Path, python: Path) -> list[Row]:
