@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tarfile
 import zipfile
 
 import pytest
@@ -102,3 +103,39 @@ def test_scores_that_end_before_the_tokens_do_are_refused(entries: int, is_bad: 
         "tokenizer.ggml.token_type": (1,) * entries,
     }
     assert is_refused("model.gguf", gguf_bytes(pairs)) is is_bad
+
+
+def zipped(name: str, data: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(name: str, data: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def test_a_zip_that_ends_a_tar_is_a_member_of_it_and_a_zip_behind_the_members_is_not() -> None:
+    """NeMo's archives are tars that end with a torch checkpoint, in whose last kilobytes readers of zip find an end record."""
+    inner = zipped("a.json", b"{}")
+    assert not is_refused("model.nemo", tarred("model_weights.zip", inner))
+    assert is_refused("model.nemo", tarred("a.json", b"{}")[: -len(inner)] + inner)
+    at = inner.index(b"PK\x01\x02")
+    split = tarred("a.json", inner[:at])[:1024]  # the members of the zip in one member, its directory behind
+    assert is_refused("model.nemo", split + inner[at:].ljust(1024, b"\0"))
+
+
+def test_a_zip_in_a_tar_whose_offsets_are_those_of_the_tar_is_refused() -> None:
+    """Readers that take offsets as they stand see members elsewhere in the tar."""
+    inner = bytearray(zipped("a.json", b"{}"))
+    whole = tarred("b.zip", zipped("b.json", b"[]") + bytes(inner))
+    first = whole.index(b"PK\x01\x02")
+    end = whole.rindex(b"PK\x05\x06")
+    forged = whole[: end + 16] + first.to_bytes(4, "little") + whole[end + 20 :]
+    assert is_refused("model.nemo", forged)

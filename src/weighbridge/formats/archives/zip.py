@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
+from weighbridge.formats.archives.tar import is_tar, walk_tar
 from weighbridge.formats.headers.defects import OverLimitError
 from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.formats.reading.spans import Span
@@ -137,17 +138,38 @@ def find_directory(source: Source, archive: Archive | None = None) -> Directory:
 def is_archive(source: Source) -> bool:
     """Whether readers find a directory in a file, whatever else is wrong with the archive.
 
+    The last member of a tar may be a zip, whose end record a reader then finds near the end of the tar: what it sees is that
+    member, which is examined as such, so that the tar is no zip.
+
     Raises:
         MalformedArtifactError: there is no usable end record.
     """
     place = _find_end(source, Archive())
-    *_, size, offset, _comment = _END.unpack(source.read_at(place, _END.size))
-    places = {place - size, offset}
+    *_, size, offset, comment = _END.unpack(source.read_at(place, _END.size))
+    ends = [(place - size, offset)]
     with suppress(MalformedArtifactError):  # not every reader looks at it
         if wide := _read_end64(source, place, Archive()):
-            places |= {wide[0] - wide[2], wide[3]}
-    starts = [start for start in places if 0 <= start <= source.size_bytes - 4]
-    return any(source.read_at(start, 4) == b"PK\x01\x02" for start in starts)
+            ends.append((wide[0] - wide[2], wide[3]))
+    last = source.size_bytes - 4
+    starts = {start for pair in ends for start in pair if 0 <= start <= last and _is_central(source, start)}
+    stop = place + _END.size + comment
+    inner = {start for start, offset in ends if _is_tar_member(source, start - offset, stop)} if starts else set()
+    return bool(starts - inner)
+
+
+def _is_central(source: Source, at: int) -> bool:
+    return source.read_at(at, 4) == b"PK\x01\x02"
+
+
+def _is_tar_member(source: Source, start: int, stop: int) -> bool:
+    """Whether these bytes begin a member of a tar and end in it."""
+    if start < 0 or not is_tar(source):
+        return False
+    try:
+        members = walk_tar(source).members
+    except MalformedArtifactError:
+        return False
+    return any(member.start == start and stop <= member.end for member in members)
 
 
 def _find_end(source: Source, archive: Archive) -> int:
