@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
 import math
+import pickle
 import tarfile
 import zipfile
 
 import pytest
 
 from weighbridge.inspection.examine import examine_source
-from weighbridge.testing.fuzzing import built_in_formats, is_blocked
+from weighbridge.testing.fuzzing import built_in_formats, is_blocked, is_clean
 from weighbridge.testing.models import StoredTensor, gguf_bytes, source_of, tiny_safetensors
 
 
@@ -139,3 +141,19 @@ def test_a_zip_in_a_tar_whose_offsets_are_those_of_the_tar_is_refused() -> None:
     end = whole.rindex(b"PK\x05\x06")
     forged = whole[: end + 16] + first.to_bytes(4, "little") + whole[end + 20 :]
     assert is_refused("model.nemo", forged)
+
+
+def test_what_older_libraries_wrote_is_not_refused() -> None:
+    """A matrix by its older name in a joblib array, Python 2's long integers in a npy header, bzip2 of more than a block's beginning."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L,), }"
+    header += b" " * (-(len(header) + 11) % 16) + b"\n"
+    assert not is_refused("w.npy", b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + bytes(16))
+    numbers = pickle.dumps([str(number * 7919) for number in range(5000)], 2)
+    with source_of(bz2.compress(numbers), "model.joblib") as source:
+        assert is_clean(examine_source(source, built_in_formats()))
+    dtype = b"cnumpy\ndtype\n(X\x02\0\0\0f8K\0K\1tR(K\3X\1\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    state = b"}(X\x0a\0\0\0allow_mmap\x88X\5\0\0\0shapeK\1K\2\x86X\5\0\0\0orderX\1\0\0\0CX\x08\0\0\0subclass"
+    state += b"cnumpy.matrixlib.defmatrix\nmatrix\nX\5\0\0\0dtype" + dtype + b"u"
+    wrapper = b"\x80\2cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81" + state + b"b" + bytes(16) + b"."
+    with source_of(wrapper, "model.joblib") as source:
+        assert is_clean(examine_source(source, built_in_formats()))

@@ -46,6 +46,7 @@ _SIZES = {
 }
 """Item sizes by the letter of a type of fixed size."""
 _FIELD_LIMIT = 1000
+_LONG = re.compile(r"(?<=[(, ])(\d{1,20})L(?=[,) ])")
 _KEYS = {"descr", "fortran_order", "shape"}
 
 
@@ -135,6 +136,8 @@ def _read_header(source: Source) -> tuple[int, dict[str, Any]]:
     raw = source.read_at(8 + width, length)
     try:
         text = raw.decode("latin-1" if version != b"\3\0" else "utf-8")
+        if version != b"\3\0":  # Python 2 wrote long integers, which numpy still reads
+            text = _LONG.sub(r"\1", text)
         value = ast.literal_eval(text) if _is_shallow(text) else None
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError) as broken:
         raise MalformedArtifactError("the header is not a Python literal", locator="byte 10") from broken

@@ -7,7 +7,6 @@ joblib inflates by the first bytes (joblib/compressor.py). Each of them is recog
 
 from __future__ import annotations
 
-import bz2
 import lzma
 import re
 import tarfile
@@ -27,6 +26,10 @@ _MEMORY_LIMIT_BYTES = 80 << 20
 _PROTO = b"\x80"
 _ZFILE = re.compile(rb"ZF0x[0-9a-fA-F]+")
 """joblib's own container before 0.10: the length in hexadecimal, then a zlib stream (joblib/numpy_pickle_compat.py)."""
+
+
+_BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+"""The header with that of a first block, or of the end: a block unfolds as a whole, so that no sample of one does."""
 
 
 class _Inflater(Protocol):
@@ -93,7 +96,7 @@ _CONTAINERS: dict[str, Callable[[Source], bool]] = {
     "hdf5": _is_hdf5,
     "zlib": _inflates(b"x", zlib.decompressobj),
     "gzip": _inflates(b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
-    "bzip2": _inflates(b"BZh", bz2.BZ2Decompressor),
+    "bzip2": lambda source: _BZIP2.match(source.head(16)) is not None,
     "xz": _inflates(b"\xfd7zXZ\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT_BYTES)),
     "lzma": _inflates(b"\x5d\x00", lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY_LIMIT_BYTES)),
     "joblib": _is_joblib_0_9,

@@ -52,7 +52,14 @@ _ITEMS_LIMIT = 1 << 31
 _WRAPPER_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
 _FIRST_WRAPPER_STATE = _WRAPPER_STATE - {"numpy_array_alignment_bytes"}
 """What joblib before 1.2 wrote."""
-_SUBCLASSES = ("ndarray", "memmap", "matrix")
+_SUBCLASSES = {
+    ("numpy", "ndarray"),
+    ("numpy", "memmap"),
+    ("numpy", "matrix"),
+    ("numpy.matrixlib.defmatrix", "matrix"),
+    ("numpy.core.memmap", "memmap"),
+}
+"""Kinds of array by the names that releases of numpy gave them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,7 +361,7 @@ def _array_wrapper(target: Obj, state: Value) -> Refusal | None:
     pairs = dict(state.pairs) if all(key.__class__ is str for key, _ in state.pairs) else {}
     subclass, shape, dtype, order = (pairs.get(key) for key in ("subclass", "shape", "dtype", "order"))
     is_known = set(pairs) in (_WRAPPER_STATE, _FIRST_WRAPPER_STATE) and len(pairs) == len(state.pairs) == state.count
-    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in {("numpy", n) for n in _SUBCLASSES}
+    is_class = subclass.__class__ is Global and (subclass.module, subclass.name) in _SUBCLASSES
     is_shape = shape.__class__ is tuple and all(n.__class__ is int and 0 <= n < 1 << 48 for n in shape)
     kind = dtype.facts if dtype.__class__ is Obj else None
     if shape is None or not (is_known and is_class and is_shape and isinstance(kind, Dtype) and order in ("C", "F")):
