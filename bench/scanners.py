@@ -202,18 +202,17 @@ def table(rows: list[Row], verdicts: dict[str, dict[str, str]], costs: dict[str,
         print(f"{unit:<31}" + "".join(f"{getattr(costs[tool], name):>22.1f}" for tool in tools))
 
 
-def broken_laws(rows: list[Row], verdicts: dict[str, dict[str, str]]) -> list[str]:
+def broken_laws(tool: str, rows: list[Row], verdicts: dict[str, str]) -> list[str]:
     """What this bench holds weighbridge to, and where it fell short."""
     problems = []
-    for tool in ("weighbridge", "weighbridge-nolist"):
-        for row in rows:
-            verdict = verdicts[tool][row.id]
-            if row.is_honest and verdict == "blocked":
-                problems.append(f"{tool}: honest and blocked: {row.id}")
-            elif not row.is_honest and verdict == "silent":
-                problems.append(f"{tool}: silent on {row.id}")
-            elif (row.live or row.set == "aisbom") and verdict != "blocked":
-                problems.append(f"{tool}: live and {verdict}: {row.id}")
+    for row in rows:
+        verdict = verdicts[row.id]
+        if row.is_honest and verdict == "blocked":
+            problems.append(f"{tool}: honest and blocked: {row.id}")
+        elif not row.is_honest and verdict == "silent":
+            problems.append(f"{tool}: silent on {row.id}")
+        elif (row.live or row.set == "aisbom") and verdict != "blocked":
+            problems.append(f"{tool}: live and {verdict}: {row.id}")
     return problems
 
 
@@ -224,6 +223,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path(".bench/scanners"))
     parser.add_argument("--install", action="store_true")
     parser.add_argument("--only", default="")
+    parser.add_argument("--tools", nargs="*", help="some of the tools; without weighbridge nothing is held to a law")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.install:
@@ -236,14 +236,17 @@ def main() -> int:
     rows = [row for row in make_sets(folder, options.made, aisbom) if options.only in f"{row.set}/{row.id}"]
     verdicts, costs = {}, {}
     for tool, python in pythons.items():
+        if options.tools and tool not in options.tools:
+            continue
         verdicts[tool], costs[tool] = run_tool(tool, python, rows)
     table(rows, verdicts, costs)
-    honest = [row for row in rows if row.is_honest]
-    for row in honest:
-        if verdicts["weighbridge"][row.id] != "silent":
-            print(f"honest, and {verdicts['weighbridge'][row.id]}: {row.id}")
-    problems = broken_laws(rows, verdicts)
-    print("\n".join(problems) or "every attack found, every live attack blocked, no honest model blocked")
+    ours = [tool for tool in verdicts if tool.startswith("weighbridge")]
+    for row in [row for row in rows if row.is_honest and ours]:
+        if verdicts[ours[0]][row.id] != "silent":
+            print(f"honest, and {verdicts[ours[0]][row.id]}: {row.id}")
+    problems = [problem for tool in ours for problem in broken_laws(tool, rows, verdicts[tool])]
+    if ours:
+        print("\n".join(problems) or "every attack found, every live attack blocked, no honest model blocked")
     if options.out:
         options.out.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
     return int(bool(problems))
