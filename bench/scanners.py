@@ -11,8 +11,8 @@ counted for nobody; telemetry is off, and peers run without a network where `uns
 
 A cell is blocked (a finding that the tool itself grades high or critical, or its word for malicious), warned (a lower grade, or
 "cannot tell"), gave up (an error), or silent. `weighbridge, no list` is weighbridge with its list of dangerous names emptied: what is
-blocked there is blocked because nothing allows it. Exits 1 when an attack proven live is not blocked by either, an attack is silent, or
-an honest model is blocked.
+blocked there is blocked because nothing allows it. Exits 1 when an attack proven live is not blocked by either, an honest model is
+blocked, or an attack is silent; of those on a repository as a whole (requirements, scripts, notebooks) the table only tells.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def broken_laws(tool: str, rows: list[Row], verdicts: dict[str, str]) -> list[st
         verdict = verdicts[row.id]
         if row.is_honest and verdict == "blocked":
             problems.append(f"{tool}: honest and blocked: {row.id}")
-        elif not row.is_honest and verdict == "silent":
+        elif not row.is_honest and row.kind != "repository" and verdict == "silent":
             problems.append(f"{tool}: silent on {row.id}")
         elif (row.live or row.set == "aisbom") and verdict != "blocked":
             problems.append(f"{tool}: live and {verdict}: {row.id}")

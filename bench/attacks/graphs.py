@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from attacks.case import CANARY, EXPRESSION, SHELL, Case, one, stream, system
+from attacks.case import CANARY, SHELL, Case, one, stream, system
 from attacks.containers import npy, zipped
 
 KIND = "graph"
@@ -469,7 +469,6 @@ def skops_cases() -> Iterator[Case]:
         "operator-function": node("OperatorFuncNode", "operator", "methodcaller", attrs=items),
         "object-unknown": node("ObjectNode", "evil_module", "Model", content=items),
         "object-popen": node("ObjectNode", "subprocess", "Popen", content=items),
-        "json-builtin": node("JsonNode", "builtins", "eval", content=json.dumps(EXPRESSION)),
         "loader-unknown": node("EvilNode", "os", "system", content={}),
     }
     for name, tree in forms.items():

@@ -9,6 +9,7 @@ import math
 import pickle
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
@@ -157,3 +158,22 @@ def test_what_older_libraries_wrote_is_not_refused() -> None:
     wrapper = b"\x80\2cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81" + state + b"b" + bytes(16) + b"."
     with source_of(wrapper, "model.joblib") as source:
         assert is_clean(examine_source(source, built_in_formats()))
+
+
+def test_bytes_behind_the_compressed_data_of_a_checkpoint_do_not_keep_its_pickle_unread() -> None:
+    """torch's reader stops where the compressed data do (live in torch 2.14)."""
+    packer = zlib.compressobj(wbits=-15)
+    body = packer.compress(b"\x80\2cposix\nsystem\nX\4\0\0\0true\x85R.") + packer.flush() + b"tail"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", body)
+        archive.writestr("archive/version", b"3\n")
+    data = bytearray(out.getvalue())
+    size = len(b"\x80\2cposix\nsystem\nX\4\0\0\0true\x85R.")
+    crc = zlib.crc32(b"\x80\2cposix\nsystem\nX\4\0\0\0true\x85R.")
+    at = data.index(b"PK\1\2")
+    for method, checksum, unfolded in ((8, 14, 22), (at + 10, at + 16, at + 24)):
+        data[method : method + 2] = (8).to_bytes(2, "little")
+        data[checksum : checksum + 4] = crc.to_bytes(4, "little")
+        data[unfolded : unfolded + 4] = size.to_bytes(4, "little")
+    assert is_refused("model.pt", bytes(data))

@@ -423,8 +423,12 @@ def _read_descriptor(source: Source, member: Member, directory: Directory, archi
     return end
 
 
-def open_member(source: Source, member: Member, *, path: str, limit_bytes: int) -> Source:
+def open_member(
+    source: Source, member: Member, *, path: str, limit_bytes: int, archive: Archive | None = None
+) -> Source:
     """The content of a member as a Source: a part of the file where it is stored, else decompressed within `limit_bytes`.
+
+    Bytes behind the compressed data, which most loaders pass over, are a problem of `archive`, or an error where there is none.
 
     Raises:
         MalformedArtifactError: it cannot be located, is too large, or does not unfold to its size.
@@ -442,7 +446,11 @@ def open_member(source: Source, member: Member, *, path: str, limit_bytes: int) 
         data = engine.decompress(source.read_at(member.data_offset, member.stored_bytes), member.size_bytes + 1)
     except zlib.error as broken:
         raise MalformedArtifactError("the compressed data are broken", locator=f"byte {member.data_offset}") from broken
-    if len(data) != member.size_bytes or not engine.eof or engine.unused_data:
+    is_followed = bool(engine.unused_data)
+    if is_followed and archive is not None:
+        archive.complain(f"bytes stand behind the compressed data of {member.name}", member.data_offset)
+        is_followed = False
+    if len(data) != member.size_bytes or not engine.eof or is_followed:
         raise MalformedArtifactError("the member does not unfold to its size", locator=f"byte {member.data_offset}")
     return Inflated(data, path=path, outer=source)
 

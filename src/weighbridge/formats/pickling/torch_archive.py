@@ -165,7 +165,7 @@ class TorchArchive:
             if self.room < 0:
                 raise MalformedArtifactError("the members unfold to more than is read")
         path = f"{self.source.path}!{clip(member.name)}"
-        content = open_member(self.source, member, path=path, limit_bytes=INFLATED_LIMIT_BYTES)
+        content = open_member(self.source, member, path=path, limit_bytes=INFLATED_LIMIT_BYTES, archive=self.archive)
         if content.size_bytes <= CHECKED_BYTES and checksum(content) != member.crc32:
             self.archive.complain(f"the checksum of {member.name} is wrong", member.header_offset)
         if rest in _NOTES:
