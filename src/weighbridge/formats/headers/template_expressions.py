@@ -229,7 +229,8 @@ class Expressions:
             if not literal.strip() or literal.strip() in CONTROL or is_key or is_form:
                 continue
             is_clean = False
-            if subject.has(SAID) and is_topic(literal) and not is_marker(literal):
+            is_day = subject.has(DATE) and any(map(str.isdigit, literal))  # the date is told, never waited for
+            if (is_day or subject.has(SAID)) and is_topic(literal) and not is_marker(literal):
                 self.report(literal)
         return Value(result.labels - {CHOSEN}, result.consts) if is_clean else result
 
