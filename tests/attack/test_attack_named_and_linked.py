@@ -58,6 +58,18 @@ def test_a_keras_configuration_in_json_is_judged_as_keras_would_build_it(key: st
     assert not is_refused("model.json", json.dumps(model).encode())
 
 
+def test_a_keras_configuration_is_found_without_a_word_of_keras_and_under_any_name() -> None:
+    layer = {"class_name": "Lambda", "config": {"name": "l", "function": ["4wAAAAA=", None, None]}}
+    model = {"class_name": "Sequential", "config": {"layers": [layer]}}
+    for made in (model, LAMBDA, [LAMBDA], {"a": {"b": model}}):
+        for name in ("model.json", "model.txt", "model.jsonl", "model.cfg", "vocab.json"):
+            assert is_refused(name, json.dumps(made).encode())
+    yaml = b"class_name: Lambda\nconfig:\n  function: [4wAAAAA=, null, null]\n  function_type: lambda\n"
+    assert is_refused("model.yaml", yaml)
+    for other in ({"class_name": "Foo", "config": {"vocabulary": "a.txt"}}, {"class_name": 3, "config": 4}):
+        assert not is_refused("other.json", json.dumps(other).encode())
+
+
 @pytest.mark.parametrize(
     "line",
     [
