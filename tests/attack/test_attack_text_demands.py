@@ -142,6 +142,10 @@ TARGETS = [
     "importlib.import_module",
     "torch.os.system",
     "enum.bltns.eval",
+    "joblib.load",
+    "io.open",
+    "torch.hub.load",
+    "pathlib.Path.write_text",
 ]
 
 

@@ -52,6 +52,7 @@ _MARKUP = {".md", ".markdown", ".rst"}
 """Prose for people, which may speak of what a loader must not be given."""
 _CARRIES_JSON = {TextKind.JSON, TextKind.VOCABULARY, TextKind.NOTEBOOK, TextKind.TEMPLATE}
 _MAY_BE_KERAS = {TextKind.YAML, TextKind.CONFIG, TextKind.PROSE, TextKind.JSON_LINES, TextKind.VOCABULARY}
+_OPERATOR = re.compile(rb"\bop\s*:\s*[\"']([\w>]*)(?:[\"'](?:\s*([\"']))?|())")
 _KERAS_OBJECT = re.compile(rb'"' + spelled("class_name") + rb'"\s*:\s*"')
 _KERAS_LAMBDA = re.compile(rb"\b(?:function|output_shape|mask)_type[\"']?\s*:\s*[\"']?(?:lambda|raw)\b|\b__lambda__\b")
 _HIDDEN_GRADES = {
@@ -137,9 +138,8 @@ class _Reader:
         if self.kind is not TextKind.LFS_POINTER and (suffix := binary_suffix(self.source.path)):
             message = f"text stands in a file named {suffix}: it is cut off, an error page, or not what its name says"
             self.defects.add("text.misnamed", message, "line 1", grade=UNJUDGED, excerpt=self.head)
-        if own_name(self.source.path) == "saved_model.pbtxt":
-            message = "a TensorFlow graph in text form, whose operators this release does not judge"
-            self.defects.add("code.on-load", message, "line 1", grade=UNJUDGED)
+        if own_name(self.source.path).endswith(".pbtxt"):
+            self.look_at_graph()
         match self.kind:
             case TextKind.LFS_POINTER:
                 message = "a git-LFS pointer stands where the file itself should be: the real bytes are missing"
@@ -201,6 +201,28 @@ class _Reader:
         found = [f for f in answer(model, path=self.source.path) if f.outcome is not Outcome.PASS]
         is_code = any(f.outcome is Outcome.FAIL and f.check == "code.on-load" for f in found)
         self.keras = tuple(found) if is_declared or is_code else ()
+
+    def look_at_graph(self) -> None:
+        """Operators of a TensorFlow graph in text form that reach out; other texts of that name hold labels and settings."""
+        from weighbridge.formats.graphs.operators import Deed, tensorflow_operators
+
+        if own_name(self.source.path) == "saved_model.pbtxt":
+            message = "a TensorFlow graph in text form, whose operators this release does not judge"
+            self.defects.add("code.on-load", message, "line 1", grade=UNJUDGED)
+        size = min(self.source.size_bytes, _DEMANDS_LIMIT_BYTES)
+        operators = tensorflow_operators()
+        odd, names = "", dict[str, int]()
+        for match in _OPERATOR.finditer(self.source.read_at(0, size)):
+            name = match.group(1).decode()
+            names.setdefault(name, match.start())
+            if match.lastindex != 1 or operators.deed(name) is Deed.FOREIGN:
+                odd = odd or f"operator {clip(name)!r} of TensorFlow is not known here, or spelled in pieces"
+        if worst := next((name for name in names if operators.deed(name) is Deed.REACHES_OUT), None):
+            message = f"operator {worst} of TensorFlow {operators.reaches_out[worst]} when the graph runs"
+            self.defects.add("code.on-load", message, f"byte {names[worst]}", excerpt=worst)
+        elif odd or (names and size < self.source.size_bytes):
+            message = odd or f"a TensorFlow graph in text form of more than {size:,} bytes"
+            self.defects.add("code.on-load", message, grade=UNJUDGED)
 
     def look_for_keras(self) -> None:
         """Models of Keras in texts that are not named as JSON, and in YAML, of which older versions built models."""
@@ -322,6 +344,7 @@ class _Reader:
         if name in RUN_BY:
             message = f"{SAYS[self.kind]} that {RUN_BY[name]}, and that this release does not analyse"
             self.defects.add("text.code-carried", message, grade=UNJUDGED)
+            self.look_at_python(name)
             return
         if name.endswith(".py"):
             self.look_at_python(name)

@@ -101,6 +101,8 @@ _WRITES = frozenset(
 )
 _OPENS = frozenset(["open", "io.open", "codecs.open", "builtins.open"])
 _PATH_WRITES = frozenset(["write_text", "write_bytes", "unlink", "symlink_to"])
+_STARTED = ("__name__ == '__main__'", "'__main__' == __name__")
+"""What holds where a file is started as a program, and not where it is imported."""
 _KINDS = {
     **dict.fromkeys(_PROCESSES, "starts a program"),
     **dict.fromkeys(_CODE, "runs code that it is given"),
@@ -158,6 +160,9 @@ def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             outside: list[ast.AST] = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
             pending += [(child, is_inner) for child in outside]
+            pending += [(child, True) for child in reversed(node.body)]
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in _STARTED:
+            pending += [(child, is_inner) for child in reversed(node.orelse)]
             pending += [(child, True) for child in reversed(node.body)]
         elif isinstance(node, ast.Lambda):
             pending += [(node.args, is_inner), (node.body, True)]
