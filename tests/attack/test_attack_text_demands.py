@@ -225,6 +225,12 @@ def test_a_template_that_reaches_out_of_its_sandbox_is_blocked_wherever_it_stand
         "{% macro f(k) %}{{ lipsum[k] }}{% endmacro %}{{ f('__glo' ~ x) }}",
         "{% set l = [] %}{% set _ = l.append('__glo' ~ x) %}{{ lipsum[l[0]] }}",
         r"{{ lipsum['\N{LOW LINE}_globals__'] }}",
+        "{% for a, b in [('__glo', 'bals__')] %}{{ lipsum[a + b] }}{% endfor %}",
+        "{% macro f(a, b) %}{{ lipsum[a + b] }}{% endmacro %}{{ f('__glo', 'bals__') }}",
+        "{% set n = namespace(a='__glo', b='bals__') %}{{ lipsum[n.a + n.b] }}",
+        "{% macro f() %}{{ lipsum[caller()] }}{% endmacro %}{% call f() %}_{% raw %}_x{% endraw %}{% endcall %}",
+        "{{ lipsum['--globals--'.translate({45: 95})] }}",
+        "{% set ns = namespace(k='') %}{% for c in ['_', '_', 'x'] %}{% set ns.k = ns.k + c %}{% endfor %}{{ x[ns.k] }}",
     ],
 )
 def test_a_key_that_a_template_puts_together_leaves_the_question_open(template: str) -> None:
@@ -236,6 +242,7 @@ def test_a_key_that_a_template_puts_together_leaves_the_question_open(template: 
     [
         "{% for t in tools %}{% for k in t %}{{ k ~ ': ' ~ t[k] }}{% endfor %}{% endfor %}",
         "{% set ns = namespace(i=0) %}{{ messages[ns.i + 1].content }}{{ messages[messages|length - 1]['content'] }}",
+        "{% set fn = tool.function if 'function' in tool else tool %}{% set n = fn.name.split('.')[0] %}{{ d[n] }}",
         "{% for k, v in tool.properties|dictsort %}{{ v['type'] ~ tool.required[k] }}{% endfor %}",
     ],
 )

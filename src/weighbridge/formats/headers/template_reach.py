@@ -40,7 +40,9 @@ _FRAMES = frozenset(
         "mro",
     ]
 )
-_FIELD = re.compile(r"\{[^{}]*[.\[]_")
+_FIELD = re.compile(r"\{\w*(?:\.\w+|\[\w+\])*[.\[](?:_|gi_|cr_|ag_|tb_|f_)")
+_PIECE = re.compile(r"(?<!\w)__[a-z]|[a-z]__(?!\w)", re.IGNORECASE)
+_ASKS = frozenset(["get", "items", "keys", "values", "startswith", "endswith", "count", "find", "index"])
 _KEYED = frozenset(
     ["map", "selectattr", "rejectattr", "sort", "groupby", "unique", "sum", "min", "max", "join", "attr"]
 )
@@ -84,6 +86,7 @@ _MAKES_TEXT = frozenset(
     ]
 )
 _ALWAYS_TEXT = frozenset(["string", "pprint", "tojson", "xmlattr"])
+_ANSWERS = frozenset(["not", "in", "==", "!=", "<", ">", "<=", ">="])
 _LIMIT = 4096
 _PASSES = 3
 """How often names are followed from one assignment to the next."""
@@ -101,6 +104,7 @@ class Reach:
         self._exprs = list(_all_exprs(chain.from_iterable(node.exprs for node in self._nodes)))
         self._texts: dict[str, str | None] = {}
         self._made: set[str] = set()
+        self._parts: set[str] = set()
         self._macros = {node.names[0]: node for node in self._nodes if node.kind == "macro"}
         for _ in range(_PASSES):
             for node in self._nodes:
@@ -109,6 +113,11 @@ class Reach:
                 self._bind_arguments(expr)
         for expr in self._exprs:
             self._look(expr)
+        said = {id(expr) for node in self._nodes if node.kind == "output" for expr in _said(node.exprs[0])}
+        for expr in self._exprs:
+            is_piece = expr.kind == "const" and isinstance(expr.value, str) and _PIECE.search(expr.value)
+            if is_piece and id(expr) not in said:
+                self.doubt = self.doubt or "it holds a piece of a name that leads out of a sandbox"
 
     def _bind(self, node: Node) -> None:
         match node.kind:
@@ -130,6 +139,8 @@ class Reach:
             return
         if text is not None or self._is_made(expr):
             self._made.add(name)
+        elif self._holds_text(expr):
+            self._parts.add(name)
 
     def _bind_arguments(self, expr: Expr) -> None:
         """Arguments of macros and of `namespace` go by other names inside."""
@@ -142,10 +153,16 @@ class Reach:
         macro = self._macros.get(callee.name) if callee.kind == "name" else None
         for number, part in enumerate(expr.parts[1:]):
             if part.kind == "keyword":
-                if self._is_made(part.parts[0]):
-                    self._made |= {part.name, f".{part.name}"}
-            elif macro is not None and number < len(macro.exprs) and self._is_made(part):
-                self._made.add(macro.exprs[number].name)
+                self._hand_over(part.name, part.parts[0])
+                self._hand_over(f".{part.name}", part.parts[0])
+            elif macro is not None and number < len(macro.exprs):
+                self._hand_over(macro.exprs[number].name, part)
+
+    def _hand_over(self, name: str, expr: Expr) -> None:
+        if self._is_made(expr):
+            self._made.add(name)
+        elif self._holds_text(expr):
+            self._parts.add(name)
 
     def _step(self) -> None:
         self.steps += 1
@@ -217,9 +234,12 @@ class Reach:
             )
         if expr.kind == "call" and expr.parts[0].kind == "attr":
             owner = expr.parts[0].parts[0]
-            return (expr.parts[0].name in ("format", "join", "pop") and self._holds_text(owner)) or self._is_made(owner)
+            return (expr.parts[0].name not in _ASKS and self._holds_text(owner)) or self._is_made(owner)
         return expr.kind == "call" and (
-            any(map(self._is_made, expr.parts[1:])) or (expr.parts[0].name == "dict" and len(expr.parts) > 1)
+            any(map(self._is_made, expr.parts[1:]))
+            or (expr.parts[0].name == "dict" and len(expr.parts) > 1)
+            or expr.parts[0].name in self._macros
+            or expr.parts[0].name == "caller"
         )
 
     def _holds_text(self, expr: Expr) -> bool:
@@ -227,16 +247,31 @@ class Reach:
         return any(
             (part.kind == "const" and isinstance(part.value, str) and any(map(str.isalnum, part.value)))
             or (part.kind == "const" and isinstance(part.value, str) and "_" in part.value)
-            or (part.kind == "name" and (part.name in self._made or part.name in self._texts))
+            or (part.kind == "name" and part.name in self._made | self._parts | self._texts.keys())
+            or (part.kind == "attr" and not {f".{part.name}", _dotted(part)}.isdisjoint(self._made | self._parts))
             or (part.kind == "call" and part.parts[0].name == "dict")
             or (part.kind == "filter" and part.name in _ALWAYS_TEXT)
             for part in self._counted(expr)
         )
 
     def _counted(self, expr: Expr) -> Iterator[Expr]:
-        for part in _all_exprs((expr,)):
+        """An expression and what it is made of, but for keys under which something is looked up, and questions."""
+        pending = [expr]
+        while pending:
             self._step()
+            part = pending.pop()
             yield part
+            match part.kind:
+                case "item":
+                    pending += part.parts[:1]
+                case "if":
+                    pending += part.parts[1:]
+                case "test":
+                    pass
+                case "op" if part.name in _ANSWERS:
+                    pass
+                case _:
+                    pending += part.parts
 
     def _look(self, expr: Expr) -> None:
         if expr.kind == "attr":
@@ -271,6 +306,19 @@ class Reach:
 
     def _report(self, what: str) -> None:
         self.unsafe = self.unsafe or what[:80]
+
+
+def _dotted(expr: Expr) -> str:
+    return f"{expr.parts[0].name}.{expr.name}" if expr.parts[0].kind == "name" else ""
+
+
+def _said(expr: Expr) -> Iterator[Expr]:
+    """What is put into the text as it is."""
+    pending = [expr]
+    while pending:
+        part = pending.pop()
+        yield part
+        pending += part.parts if part.kind in ("op", "if") else ()
 
 
 def _joined(texts: list[str | None]) -> str | None:
