@@ -134,6 +134,10 @@ class Reach:
 
     def _give(self, name: str, expr: Expr, *, is_whole: bool) -> None:
         """Note that a name may be this."""
+        if expr.kind == "call" and expr.parts[0].kind == "name" and expr.parts[0].name == "namespace":
+            for part in expr.parts[1:]:
+                self._hand_over(f"{name}.{part.name}", part.parts[0] if part.kind == "keyword" else part)
+            return
         text = self._text(expr) if is_whole else None
         if text is not None and self._texts.setdefault(name, text) == text:
             return
@@ -154,7 +158,6 @@ class Reach:
         for number, part in enumerate(expr.parts[1:]):
             if part.kind == "keyword":
                 self._hand_over(part.name, part.parts[0])
-                self._hand_over(f".{part.name}", part.parts[0])
             elif macro is not None and number < len(macro.exprs):
                 self._hand_over(macro.exprs[number].name, part)
 
@@ -222,9 +225,7 @@ class Reach:
             is_letter = expr.kind == "item" and self._text(expr.parts[0]) is not None
             return has_own or is_letter or any(self._is_made(part, depth + 1) for part in expr.parts)
         if expr.kind == "attr":
-            return f".{expr.name}" in self._made or (
-                expr.parts[0].kind == "name" and f"{expr.parts[0].name}.{expr.name}" in self._made
-            )
+            return _dotted(expr) in self._made or self._is_made(expr.parts[0], depth + 1)
         if expr.kind == "op":
             is_text = expr.name == "~" or (expr.name in ("+", "*", "%") and any(map(self._holds_text, expr.parts)))
             return is_text or (expr.name in ("or", "and", "+", "*", "%") and any(map(self._is_made, expr.parts)))
@@ -248,7 +249,7 @@ class Reach:
             (part.kind == "const" and isinstance(part.value, str) and any(map(str.isalnum, part.value)))
             or (part.kind == "const" and isinstance(part.value, str) and "_" in part.value)
             or (part.kind == "name" and part.name in self._made | self._parts | self._texts.keys())
-            or (part.kind == "attr" and not {f".{part.name}", _dotted(part)}.isdisjoint(self._made | self._parts))
+            or (part.kind == "attr" and _dotted(part) in self._made | self._parts)
             or (part.kind == "call" and part.parts[0].name == "dict")
             or (part.kind == "filter" and part.name in _ALWAYS_TEXT)
             for part in self._counted(expr)
@@ -266,6 +267,8 @@ class Reach:
                     pending += part.parts[:1]
                 case "if":
                     pending += part.parts[1:]
+                case "call" if part.parts[0].kind == "attr" and part.parts[0].name == "get":
+                    pending += (part.parts[0], *part.parts[2:])
                 case "test":
                     pass
                 case "op" if part.name in _ANSWERS:
