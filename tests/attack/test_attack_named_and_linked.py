@@ -16,6 +16,7 @@ import pytest
 from weighbridge.inspection.examine import examine_source
 from weighbridge.testing.fuzzing import built_in_formats, is_blocked, is_clean
 from weighbridge.testing.models import StoredTensor, gguf_bytes, source_of, tiny_safetensors
+from weighbridge.vocabulary import Outcome
 
 
 def is_refused(path: str, data: bytes) -> bool:
@@ -23,11 +24,11 @@ def is_refused(path: str, data: bytes) -> bool:
         return is_blocked(examine_source(source, built_in_formats()))
 
 
-def linked(mode: int) -> bytes:
+def linked(mode: int, system: int = 3) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         info = zipfile.ZipInfo("weights.json")
-        info.create_system, info.external_attr = 3, mode << 16
+        info.create_system, info.external_attr = system, mode << 16
         archive.writestr(info, "{}")
     return out.getvalue()
 
@@ -46,7 +47,7 @@ def test_a_name_that_promises_a_format_does_not_hide_other_bytes(path: str) -> N
 
 
 def test_a_link_in_a_zip_archive_is_refused_and_a_plain_file_is_not() -> None:
-    assert is_refused("model.zip", linked(0o120777))
+    assert all(is_refused("model.zip", linked(0o120777, system)) for system in (3, 5, 16, 19, 30))
     assert not is_refused("model.zip", linked(0o100644))
 
 
@@ -60,6 +61,18 @@ def test_a_keras_configuration_in_json_is_judged_as_keras_would_build_it(key: st
     assert is_refused("model.json", json.dumps(model).encode())
     model["config"] = {"name": "s", "layers": []}
     assert not is_refused("model.json", json.dumps(model).encode())
+
+
+def test_a_keras_configuration_is_found_without_a_word_of_keras_and_under_any_name() -> None:
+    layer = {"class_name": "Lambda", "config": {"name": "l", "function": ["4wAAAAA=", None, None]}}
+    model = {"class_name": "Sequential", "config": {"layers": [layer]}}
+    for made in (model, LAMBDA, [LAMBDA], {"a": {"b": model}}):
+        for name in ("model.json", "model.txt", "model.jsonl", "model.cfg", "vocab.json"):
+            assert is_refused(name, json.dumps(made).encode())
+    yaml = b"class_name: Lambda\nconfig:\n  function: [4wAAAAA=, null, null]\n  function_type: lambda\n"
+    assert is_refused("model.yaml", yaml)
+    for other in ({"class_name": "Foo", "config": {"vocabulary": "a.txt"}}, {"class_name": 3, "config": 4}):
+        assert not is_refused("other.json", json.dumps(other).encode())
 
 
 @pytest.mark.parametrize(
@@ -186,3 +199,23 @@ def test_a_template_that_waits_for_a_day_is_refused_and_one_that_tells_it_is_not
     )
     assert is_refused("chat_template.jinja", waits.encode())
     assert not is_refused("chat_template.jinja", tells.encode())
+
+
+def test_a_source_that_is_started_as_a_program_is_not_one_that_is_imported() -> None:
+    started = b"import os\nif __name__ == '__main__':\n    open('x', 'w').write('1')\n"
+    assert not is_refused("convert.py", started)
+    assert is_refused("convert.py", started + b"else:\n    os.system('id')\n")
+    assert is_refused("handler.py", b"import os\nos.system('id')\n")
+
+
+def test_a_graph_of_tensorflow_in_text_form_is_judged_by_its_operators() -> None:
+    graph = 'node {\n  name: "a"\n  op: "%s"\n}\n'
+    assert is_refused("graph.pbtxt", (graph % "MatMul" + graph % "ReadFile").encode())
+    for odd in ('Read" "File', "Read\\x46ile", "Nobody"):
+        with source_of((graph % odd).encode(), "graph.pbtxt") as source:
+            found = examine_source(source, built_in_formats()).findings
+        assert any(f.check == "code.on-load" and f.outcome is Outcome.UNKNOWN for f in found)
+    for plain in ((graph % "MatMul").encode(), b'item {\n  id: 1\n  name: "cat"\n}\n'):
+        with source_of(plain, "graph.pbtxt") as source:
+            found = examine_source(source, built_in_formats()).findings
+        assert not any(f.outcome in (Outcome.UNKNOWN, Outcome.FAIL) for f in found)

@@ -142,6 +142,10 @@ TARGETS = [
     "importlib.import_module",
     "torch.os.system",
     "enum.bltns.eval",
+    "joblib.load",
+    "io.open",
+    "torch.hub.load",
+    "pathlib.Path.write_text",
 ]
 
 
@@ -183,6 +187,17 @@ def test_an_index_that_leads_out_of_the_folder_is_blocked(path: str) -> None:
         "{{ cycler['__init__'] }}",
         "{{ x | attr('y') }}",
         "{{ x|attr ('y') }}",
+        """{{ lipsum["__glo" "bals__"] }}""",
+        "{{ lipsum['__slabolg__'[::-1]] }}",
+        "{{ lipsum['__GLOBALS__'|lower] }}",
+        "{{ lipsum[['__glo', 'bals__']|join] }}",
+        "{{ lipsum['__glo-bals__'.replace('-', '')] }}",
+        "{% set a = '__glo' %}{% set b = 'bals__' %}{{ lipsum[a ~ b] }}",
+        r"{{ lipsum['\U0000005f\U0000005fglobals__'] }}",
+        "{{ ([1]|map('string')).gi_frame.f_builtins['eval']('1') }}",
+        "{{ self._TemplateReference__context.environment }}",
+        "{{ ([lipsum]|map('attr', x))|first }}",
+        "{{ [lipsum]|map(attribute='_x') }}",
     ],
 )
 def test_a_template_that_reaches_out_of_its_sandbox_is_blocked_wherever_it_stands(template: str) -> None:
@@ -197,6 +212,42 @@ def test_a_template_that_reaches_out_of_its_sandbox_is_blocked_wherever_it_stand
     ) as source:
         found = GGUF.read(source).findings
     assert any(f.check == "gguf.template" and f.outcome is Outcome.FAIL for f in found)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ lipsum['%c%cglobals%c%c'|format(95, 95, 95, 95)] }}",
+        "{{ lipsum[dict(__glo=1, bals__=1)|join] }}",
+        "{% set u = (lipsum|string)[18] %}{{ lipsum[u ~ u ~ 'globals' ~ u ~ u] }}",
+        "{% set u %}_{% endset %}{{ lipsum[u] }}",
+        "{% set ns = namespace(k='__glo' ~ x) %}{{ lipsum[ns.k] }}",
+        "{% macro f(k) %}{{ lipsum[k] }}{% endmacro %}{{ f('__glo' ~ x) }}",
+        "{% set l = [] %}{% set _ = l.append('__glo' ~ x) %}{{ lipsum[l[0]] }}",
+        r"{{ lipsum['\N{LOW LINE}_globals__'] }}",
+        "{% for a, b in [('__glo', 'bals__')] %}{{ lipsum[a + b] }}{% endfor %}",
+        "{% macro f(a, b) %}{{ lipsum[a + b] }}{% endmacro %}{{ f('__glo', 'bals__') }}",
+        "{% set n = namespace(a='__glo', b='bals__') %}{{ lipsum[n.a + n.b] }}",
+        "{% macro f() %}{{ lipsum[caller()] }}{% endmacro %}{% call f() %}_{% raw %}_x{% endraw %}{% endcall %}",
+        "{{ lipsum['--globals--'.translate({45: 95})] }}",
+        "{% set ns = namespace(k='') %}{% for c in ['_', '_', 'x'] %}{% set ns.k = ns.k + c %}{% endfor %}{{ x[ns.k] }}",
+    ],
+)
+def test_a_key_that_a_template_puts_together_leaves_the_question_open(template: str) -> None:
+    assert worst(template, "chat_template.jinja") == "open"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for t in tools %}{% for k in t %}{{ k ~ ': ' ~ t[k] }}{% endfor %}{% endfor %}",
+        "{% set ns = namespace(i=0) %}{{ messages[ns.i + 1].content }}{{ messages[messages|length - 1]['content'] }}",
+        "{% set fn = tool.function if 'function' in tool else tool %}{% set n = fn.name.split('.')[0] %}{{ d[n] }}",
+        "{% for k, v in tool.properties|dictsort %}{{ v['type'] ~ tool.required[k] }}{% endfor %}",
+    ],
+)
+def test_keys_that_come_from_messages_and_tools_are_clean(template: str) -> None:
+    assert worst(template, "chat_template.jinja") == "clean"
 
 
 def test_a_tensorflow_graph_in_text_form_is_not_called_clean() -> None:

@@ -106,3 +106,9 @@ def test_reading_is_bounded(data: bytes) -> None:
     start = time.process_time()
     assert outcomes(data, "flax.limit") == [Outcome.UNKNOWN]
     assert time.process_time() - start < 1.5
+
+
+def test_an_array_of_msgpack_numpy_is_not_called_harmless_and_one_of_objects_is_refused() -> None:
+    plain = {"nd": True, "type": "<f4", "kind": "", "shape": [1], "data": b"1234"}
+    assert outcomes(pack({"a": plain}), "flax.extension") == [Outcome.UNKNOWN]
+    assert Outcome.FAIL in outcomes(pack({"a": plain | {"kind": b"O", "data": b"\x80\x04N."}}), "flax.extension")

@@ -98,3 +98,17 @@ def test_fields_in_another_order_are_the_same_model() -> None:
 def test_other_things_are_not_taken_for_a_model(data: bytes) -> None:
     with source_of(data, "notes") as source:
         assert FORMAT.sniff(source) is Match.NO
+
+
+def overloaded(overload: str, calls: str) -> bytes:
+    """A function of `loc::F` that calls an overload of itself, or calculates."""
+    called = message((1, "x"), (2, "y"), (4, "F"), (7, "loc"), (8, calls)) if calls else onnx_node("Relu")
+    return message((1, "F"), (4, "x"), (5, "y"), (7, called), (10, "loc"), (13, overload))
+
+
+def test_a_function_may_call_another_overload_but_not_itself() -> None:
+    call = message((1, "x"), (2, "y"), (4, "F"), (7, "loc"), (8, "b"))
+    for first, is_sound in (("", True), ("b", False), ("a", False)):
+        functions = (overloaded("a", first), overloaded("b", "a"))
+        data = onnx_model([call], domains=("", "loc"), functions=functions)
+        assert ("onnx.operator" not in failed(data)) == is_sound

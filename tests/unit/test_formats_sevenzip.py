@@ -15,7 +15,7 @@ from weighbridge.inspection.examined import Examined
 from weighbridge.plugins import find_units
 from weighbridge.testing.models import source_of
 from weighbridge.testing.pickles import Pickle
-from weighbridge.testing.sevenzip import number, seven_zip, start_of
+from weighbridge.testing.sevenzip import COPY, number, seven_zip, start_of
 from weighbridge.vocabulary import Outcome, Severity
 
 FOLDER = Path(__file__).parents[1] / "golden" / "sevenzip"
@@ -127,3 +127,18 @@ def test_a_bomb_is_put_aside_in_time() -> None:
     start = time.process_time()
     assert outcomes(bomb, "sevenzip.coder", "code.on-load") == {Outcome.UNKNOWN}
     assert time.process_time() - start < 1
+
+
+def test_names_that_stand_twice_links_of_windows_and_packed_bytes_of_no_file() -> None:
+    other = "b\0".encode("utf-16-le")
+    again = b"\x11" + number(1 + len(other)) + b"\x00" + other
+    assert outcomes(seven_zip({"../a": b"1"}, properties=again), "sevenzip.archive") == {Outcome.FAIL}
+    reparse = b"\x15" + number(6) + b"\x01\x00" + (0x400).to_bytes(4, "little")
+    assert outcomes(seven_zip({"a": b"/etc"}, properties=reparse), "sevenzip.archive") == {Outcome.UNKNOWN}
+    header = b"\x01\x04\x06" + number(0) + number(2) + b"\x09" + number(2) + number(3) + b"\x00"
+    header += b"\x07\x0b" + number(2) + b"\x00" + COPY * 2 + b"\x0c" + number(2) + number(3) + b"\x00"
+    header += b"\x08\x0d" + number(1) + number(0) + b"\x00\x00"
+    names = b"\x00" + "a.json\0".encode("utf-16-le")
+    header += b"\x05" + number(1) + b"\x11" + number(len(names)) + names + b"\x00\x00"
+    data = start_of(5, header) + b"{}" + b"bad" + header
+    assert outcomes(data, "sevenzip.archive") == {Outcome.FAIL}

@@ -160,11 +160,12 @@ def test_an_escape_does_not_hide_a_request_for_code() -> None:
 @pytest.mark.parametrize(
     "value", ['"owner/name"', '{"": "owner/name"}', '"owner\\\\/name"', '["x"]', '"' + "x" * 80 + '"']
 )
+@pytest.mark.parametrize(
+    "key", ["_attn_implementation_internal", "attn_implementation", "_attn_implementation", "experts_implementation"]
+)
 @pytest.mark.parametrize("around", ["{%s}", '{"text_config": {%s}}'])
-def test_cve_2026_4372_a_repository_for_attention_is_refused(value: str, around: str) -> None:
-    reading = read(
-        around.replace("%s", f'"model_type": "llama", "_attn_implementation_internal": {value}').encode(), "config.json"
-    )
+def test_cve_2026_4372_a_repository_for_attention_is_refused(value: str, around: str, key: str) -> None:
+    reading = read(around.replace("%s", f'"model_type": "llama", "{key}": {value}').encode(), "config.json")
     found = {finding.check: finding for finding in reading.findings if finding.outcome is Outcome.FAIL}
     assert found["text.remote-code"].references == ("CVE-2026-4372",)
     assert "code.on-load" in found

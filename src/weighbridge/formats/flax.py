@@ -20,6 +20,9 @@ _ARRAY, _COMPLEX, _SCALAR = 1, 2, 3
 """Numbers of flax's extensions."""
 _DEPTH_LIMIT, _KEY_LIMIT_BYTES, _RANK_LIMIT = 64, 4096, 32
 _PEEKED_TOKENS = 64
+_OTHER_ARRAY = {b"nd", b"data"}
+"""Keys of an array in msgpack-numpy, whose `decode` gives `data` to pickle where `kind` says `O`."""
+_OTHER_OBJECTS = (b"O", b"|O")
 _MAX_COUNT = 1 << 52
 _ITEM_BYTES = {
     **dict.fromkeys(("bool", "int8", "uint8", "int2", "uint2", "int4", "uint4"), 1),
@@ -112,6 +115,8 @@ class _Checkpoint:
                 open_maps.append(_Open(name, token.count, is_map=token.kind is Kind.MAP))
             else:
                 self._take_value(token, _path(open_maps))
+                if open_maps and open_maps[-1].key in ("kind", "type") and b"nd" in (open_maps[-1].keys or ()):
+                    self._take_kind(token)
 
     def _take_key(self, inside: _Open, position: int, stop: int) -> int:
         token = self.tokens.take(position, stop)
@@ -124,6 +129,9 @@ class _Checkpoint:
             self.defects.add("flax.duplicate-key", f"the key {clip(raw)!r} stands twice", f"byte {token.at}")
         if inside.keys is not None:
             inside.keys.add(raw)
+            if raw in _OTHER_ARRAY and inside.keys >= _OTHER_ARRAY:
+                message = "an array as msgpack-numpy writes it, which unpickles those of objects"
+                self.defects.add("flax.extension", message, f"byte {token.at}", grade=UNJUDGED)
         inside.key = self._text(raw, token)
         return token.end
 
@@ -133,6 +141,11 @@ class _Checkpoint:
         except UnicodeDecodeError:
             self.defects.add("flax.bounds", "a text is not UTF-8", f"byte {token.at}", excerpt=raw)
             return raw.decode("utf-8", "backslashreplace")
+
+    def _take_kind(self, token: Token) -> None:
+        is_short = token.kind in (Kind.TEXT, Kind.BYTES) and token.end - token.start < 8
+        if is_short and self.tokens.read(token.start, token.end - token.start) in _OTHER_OBJECTS:
+            self.defects.add("flax.extension", "an array of objects, which msgpack-numpy unpickles", f"byte {token.at}")
 
     def _take_value(self, token: Token, name: str) -> None:
         if token.kind is not Kind.EXTENSION:

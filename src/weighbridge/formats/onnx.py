@@ -86,7 +86,7 @@ class _Model:
         self.tensors = Tensors(self.messages, self.defects)
         self.operators = onnx_operators()
         self.functions: set[tuple[str, str]] = set()
-        self.called: set[tuple[str, str]] = set()
+        self.called: set[tuple[str, str, str]] = set()
         self.domains: set[str] = set()
         self.seen: dict[tuple[str, str], int] = {}
         self.facts: list[Fact] = []
@@ -112,9 +112,10 @@ class _Model:
         self._take_facts(model)
         functions = [take("FunctionProto", place) for place in model.get("functions", ())]
         self.functions = {(text(function, "domain"), text(function, "name")) for function in functions}
-        calls: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        calls: dict[tuple[str, str, str], set[tuple[str, str, str]]] = {}
         for function in functions:
-            self.called = calls.setdefault((text(function, "domain"), text(function, "name")), set())
+            key = (text(function, "domain"), text(function, "name"), text(function, "overload"))
+            self.called = calls.setdefault(key, set())
             self._take_opsets(function)
             self._take_nodes(function, depth=1)
             for place in function.get("attribute_proto", ()):
@@ -191,7 +192,7 @@ class _Model:
             name = self.messages.text(node, "op_type")
             domain = self.messages.text(node, "domain")
             if (domain, name) in self.functions:
-                self.called.add((domain, name))
+                self.called.add((domain, name, self.messages.text(node, "overload")))
             if (domain, name) not in self.seen:
                 self.seen[domain, name] = place[0]
                 self._judge_operator(domain, name, place[0])
@@ -207,13 +208,13 @@ class _Model:
         for tensor in (*attribute.get("sparse_tensor", ()), *attribute.get("sparse_tensors", ())):
             self._take_sparse(tensor)
 
-    def _judge_calls(self, calls: dict[tuple[str, str], set[tuple[str, str]]]) -> None:
+    def _judge_calls(self, calls: dict[tuple[str, str, str], set[tuple[str, str, str]]]) -> None:
         """Note functions that call each other in a circle, which the specification forbids and a loader unfolds without end."""
-        callers: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        callers: dict[tuple[str, str, str], list[tuple[str, str, str]]] = {}
         for caller, called in calls.items():
-            for function in called:
+            for function in called & calls.keys():
                 callers.setdefault(function, []).append(caller)
-        left = {caller: len(called) for caller, called in calls.items()}
+        left = {caller: len(called & calls.keys()) for caller, called in calls.items()}
         done = [function for function, count in left.items() if not count]
         while done:
             function = done.pop()
@@ -223,7 +224,7 @@ class _Model:
                 if not left[caller]:
                     done.append(caller)
         if left:
-            shown = clip("::".join(next(iter(left))))
+            shown = clip("::".join(next(iter(left))[:2]))
             self.defects.add("onnx.operator", f"function {shown} calls itself, or one that calls it", excerpt=shown)
 
     def _judge_operator(self, domain: str, name: str, start: int) -> None:

@@ -21,6 +21,7 @@ from weighbridge.formats.headers.text_demands import (
     find_python_tags,
     has_odd_target,
     renames_tags,
+    spelled,
 )
 from weighbridge.formats.headers.text_json import JSON_LIMIT_BYTES, JsonFacts, read_json, template_fact
 from weighbridge.formats.headers.text_kinds import (
@@ -50,6 +51,10 @@ _MAKES_DEMANDS = {TextKind.YAML, TextKind.CONFIG, TextKind.JSON, TextKind.PROSE}
 _MARKUP = {".md", ".markdown", ".rst"}
 """Prose for people, which may speak of what a loader must not be given."""
 _CARRIES_JSON = {TextKind.JSON, TextKind.VOCABULARY, TextKind.NOTEBOOK, TextKind.TEMPLATE}
+_MAY_BE_KERAS = {TextKind.YAML, TextKind.CONFIG, TextKind.PROSE, TextKind.JSON_LINES, TextKind.VOCABULARY}
+_OPERATOR = re.compile(rb"\bop\s*:\s*[\"']([\w>]*)(?:[\"'](?:\s*([\"']))?|())")
+_KERAS_OBJECT = re.compile(rb'"' + spelled("class_name") + rb'"\s*:\s*"')
+_KERAS_LAMBDA = re.compile(rb"\b(?:function|output_shape|mask)_type[\"']?\s*:\s*[\"']?(?:lambda|raw)\b|\b__lambda__\b")
 _HIDDEN_GRADES = {
     TextKind.VOCABULARY: None,
     TextKind.PROSE: _INFO,
@@ -133,9 +138,8 @@ class _Reader:
         if self.kind is not TextKind.LFS_POINTER and (suffix := binary_suffix(self.source.path)):
             message = f"text stands in a file named {suffix}: it is cut off, an error page, or not what its name says"
             self.defects.add("text.misnamed", message, "line 1", grade=UNJUDGED, excerpt=self.head)
-        if own_name(self.source.path) == "saved_model.pbtxt":
-            message = "a TensorFlow graph in text form, whose operators this release does not judge"
-            self.defects.add("code.on-load", message, "line 1", grade=UNJUDGED)
+        if own_name(self.source.path).endswith(".pbtxt"):
+            self.look_at_graph()
         match self.kind:
             case TextKind.LFS_POINTER:
                 message = "a git-LFS pointer stands where the file itself should be: the real bytes are missing"
@@ -148,6 +152,8 @@ class _Reader:
                 self.look_at_code()
         if self.kind in _CARRIES_JSON and (is_json_named(self.source.path) or self.kind is TextKind.JSON):
             structure = self.look_at_json(words)
+        elif self.kind in _MAY_BE_KERAS:
+            self.look_for_keras()
         if self.kind in _MAKES_DEMANDS and PurePosixPath(self.source.path).suffix.lower() not in _MARKUP:
             self.look_for_demands()
         self.look_for_hidden()
@@ -171,8 +177,7 @@ class _Reader:
         result = facts.survey
         self.facts = facts
         self.look_at_facts(facts, data)
-        if facts.is_keras:
-            self.look_at_keras(data)
+        self.look_at_keras(data, is_declared=facts.is_keras)
         if not result.duplicates:
             return _structure(self.source, Outcome.PASS, Severity.INFO, words)
         first = result.duplicates[0]
@@ -182,13 +187,54 @@ class _Reader:
         locator = f"byte {start + first.offset}"
         return _structure(self.source, Outcome.FAIL, Severity.MEDIUM, f"{message}, so readers may disagree", locator)
 
-    def look_at_keras(self, data: bytes) -> None:
-        """Judge what `keras.models.model_from_json` would build."""
-        from weighbridge.formats.headers.keras_config import KerasModel, answer, judge
+    def look_at_keras(self, data: bytes, *, is_declared: bool) -> None:
+        """Judge what `keras.models.model_from_json` would build, which takes a list, or objects anywhere, and no word of Keras.
 
+        Where nothing says that it is for Keras, only code and names that run code count.
+        """
+        from weighbridge.formats.headers.keras_config import CONFIG_LIMIT_BYTES, KerasModel, answer, judge
+
+        if not is_declared and (len(data) > CONFIG_LIMIT_BYTES or not _KERAS_OBJECT.search(data)):
+            return
         model = KerasModel(defects=Defects(self.source.path))
         judge(data, model, where=own_name(self.source.path))
-        self.keras = tuple(f for f in answer(model, path=self.source.path) if f.outcome is not Outcome.PASS)
+        found = [f for f in answer(model, path=self.source.path) if f.outcome is not Outcome.PASS]
+        is_code = any(f.outcome is Outcome.FAIL and f.check == "code.on-load" for f in found)
+        self.keras = tuple(found) if is_declared or is_code else ()
+
+    def look_at_graph(self) -> None:
+        """Operators of a TensorFlow graph in text form that reach out; other texts of that name hold labels and settings."""
+        from weighbridge.formats.graphs.operators import Deed, tensorflow_operators
+
+        if own_name(self.source.path) == "saved_model.pbtxt":
+            message = "a TensorFlow graph in text form, whose operators this release does not judge"
+            self.defects.add("code.on-load", message, "line 1", grade=UNJUDGED)
+        size = min(self.source.size_bytes, _DEMANDS_LIMIT_BYTES)
+        operators = tensorflow_operators()
+        odd, names = "", dict[str, int]()
+        for match in _OPERATOR.finditer(self.source.read_at(0, size)):
+            name = match.group(1).decode()
+            names.setdefault(name, match.start())
+            if match.lastindex != 1 or operators.deed(name) is Deed.FOREIGN:
+                odd = odd or f"operator {clip(name)!r} of TensorFlow is not known here, or spelled in pieces"
+        if worst := next((name for name in names if operators.deed(name) is Deed.REACHES_OUT), None):
+            message = f"operator {worst} of TensorFlow {operators.reaches_out[worst]} when the graph runs"
+            self.defects.add("code.on-load", message, f"byte {names[worst]}", excerpt=worst)
+        elif odd or (names and size < self.source.size_bytes):
+            message = odd or f"a TensorFlow graph in text form of more than {size:,} bytes"
+            self.defects.add("code.on-load", message, grade=UNJUDGED)
+
+    def look_for_keras(self) -> None:
+        """Models of Keras in texts that are not named as JSON, and in YAML, of which older versions built models."""
+        start, size = self.scan.bom_bytes, self.source.size_bytes - self.scan.bom_bytes
+        if size > _DEMANDS_LIMIT_BYTES or self.scan.encoding != "utf-8":
+            return
+        data = self.source.read_at(start, size)
+        if self.kind is TextKind.YAML and (found := _KERAS_LAMBDA.search(data)):
+            message = "a model of Keras holds Python code, which loading unmarshals"
+            self.defects.add("keras.lambda", message, f"byte {start + found.start()}", excerpt=found.group())
+        if looks_like_json(self.head, self.tail):
+            self.look_at_keras(data, is_declared=False)
 
     def look_at_fetched(self, fetched: list[tuple[int, str]], data: bytes) -> None:
         """Refuse settings by which a loader fetches code and runs it, without anybody agreeing to that."""
@@ -298,6 +344,7 @@ class _Reader:
         if name in RUN_BY:
             message = f"{SAYS[self.kind]} that {RUN_BY[name]}, and that this release does not analyse"
             self.defects.add("text.code-carried", message, grade=UNJUDGED)
+            self.look_at_python(name)
             return
         if name.endswith(".py"):
             self.look_at_python(name)

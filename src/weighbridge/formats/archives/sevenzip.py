@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from weighbridge.errors import MalformedArtifactError
@@ -27,7 +28,8 @@ _EMPTY_STREAM, _EMPTY_FILE, _ANTI, _NAMES, _ATTRIBUTES, _ENCODED = 0x0E, 0x0F, 0
 _DUMMY = 0x19
 _HARMLESS = (_EMPTY_FILE, 0x12, 0x13, 0x14, _DUMMY)
 """Which of the empty ones are files, three times, and padding."""
-_UNIX, _LINK, _KIND = 0x8000, 0o120000, 0o170000
+_UNIX, _LINK, _KIND, _REPARSE = 0x8000, 0o120000, 0o170000, 0x400
+"""Attributes: that a mode of Unix stands in the upper half, the link among its kinds, and the link of Windows."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -310,8 +312,7 @@ def _substreams(reader: _Bytes, folders: list[Folder]) -> None:
 def _files(reader: _Bytes, archive: SevenArchive) -> None:
     count = reader.count(MEMBER_LIMIT)
     names, empty, links = [""] * count, [False] * count, [False] * count
-    while mark := reader.byte():
-        body = _Bytes(reader.take(reader.count(_NAMES_LIMIT_BYTES)))
+    for mark, body in _properties(reader, archive):
         if mark == _NAMES:
             names = _names(body, count)
         elif mark == _EMPTY_STREAM:
@@ -320,6 +321,8 @@ def _files(reader: _Bytes, archive: SevenArchive) -> None:
             links = _links(body, count)
         elif problem := _property_problem(mark, body):
             archive.problems.append(problem)
+    if not all(folder.streams for folder in archive.folders):
+        archive.problems.append("bytes are packed that belong to no file")
     streams = [(n, at, stream) for n, folder in enumerate(archive.folders) for at, stream in _offsets(folder)]
     if len(streams) != count - sum(empty):
         raise MalformedArtifactError("there are other streams than files", locator=f"header byte {reader.at}")
@@ -329,6 +332,16 @@ def _files(reader: _Bytes, archive: SevenArchive) -> None:
         if not is_empty:
             member.folder, member.offset, (member.size_bytes, member.crc32) = next(contents)
         archive.members.append(member)
+
+
+def _properties(reader: _Bytes, archive: SevenArchive) -> Iterator[tuple[int, _Bytes]]:
+    """The properties of the files, each of which stands once: archivers disagree about which of two counts."""
+    seen = {0}
+    while mark := reader.byte():
+        if mark in seen and mark != _DUMMY:
+            archive.problems.append(f"the property 0x{mark:02x} of the files stands twice")
+        seen.add(mark)
+        yield mark, _Bytes(reader.take(reader.count(_NAMES_LIMIT_BYTES)))
 
 
 def _property_problem(mark: int, body: _Bytes) -> str:
@@ -361,4 +374,4 @@ def _links(body: _Bytes, count: int) -> list[bool]:
     is_there = body.some(count)
     body.expect(0)  # not somewhere else
     attributes = [struct.unpack("<I", body.take(4))[0] if there else 0 for there in is_there]
-    return [bool(value & _UNIX) and value >> 16 & _KIND == _LINK for value in attributes]
+    return [bool(value & _REPARSE) or (bool(value & _UNIX) and value >> 16 & _KIND == _LINK) for value in attributes]

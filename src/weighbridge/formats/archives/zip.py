@@ -36,8 +36,8 @@ RATIO_LIMIT, RATIO_FREE_BYTES = 200, 4 << 20
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
-_UNIX = 3
-"""The system, in "version made by", whose file modes the external attributes hold (APPNOTE 4.4.2)."""
+_FAT = 0
+"""The system, in "version made by", whose external attributes hold no file mode; Unix is 3, and others do as it does (APPNOTE 4.4.2)."""
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _ALLOWED_FLAGS = 0x0800 | 0x0008 | 0x0006
@@ -278,7 +278,7 @@ def _member(fields: tuple[int, ...], raw_name: bytes, extra: bytes, directory: D
             archive.complain(f"a member carries an extra field 0x{kind:04x} in the directory", place)
     if disk:
         archive.complain("a member lies on another disk", place)
-    if stat.S_ISLNK(fields[17] >> 16) and fields[2] == _UNIX:
+    if stat.S_ISLNK(fields[17] >> 16) and fields[2] != _FAT:
         archive.complain("a member is a symbolic link, which leads wherever it says once it is unpacked", place)
     return Member(
         name=_name(raw_name, flags, archive, place),

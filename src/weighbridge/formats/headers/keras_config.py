@@ -56,8 +56,10 @@ def judge(raw: bytes, model: KerasModel, *, where: str) -> None:
         return
     if not isinstance(value, dict):
         model.defects.add("keras.config", "the configuration is not an object", where)
-        return
-    _describe(value, model, where)
+        if not isinstance(value, list):
+            return
+    else:
+        _describe(value, model, where)
     try:
         for pointer, node in _objects(value):
             model.objects += 1

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from weighbridge.formats.headers.template_expressions import STEP_LIMIT
 from weighbridge.formats.headers.template_flow import topic_of_flow
+from weighbridge.formats.headers.template_reach import reach_of
+from weighbridge.formats.headers.template_statements import parse_template
 from weighbridge.formats.headers.template_syntax import TemplateSyntaxError
 from weighbridge.formats.headers.text_demands import unsafe_in_template
 
@@ -35,7 +37,9 @@ def judge_template(text: str, *, steps: int = STEP_LIMIT) -> TemplateVerdict:
     if len(text) > JUDGED_LIMIT:
         return TemplateVerdict(unsafe=unsafe, unjudged=f"it has more than {JUDGED_LIMIT:,} characters")
     try:
+        reach = reach_of(parse_template(text))
+        unsafe = unsafe or reach.unsafe
         topic, taken = topic_of_flow(text, steps=steps)
     except TemplateSyntaxError as problem:
         return TemplateVerdict(unsafe=unsafe, unjudged=str(problem), steps=STEP_LIMIT // 2)
-    return TemplateVerdict(unsafe=unsafe, topic=topic, steps=taken)
+    return TemplateVerdict(unsafe=unsafe, topic=topic, unjudged=reach.doubt, steps=taken + reach.steps // 64)

@@ -65,6 +65,8 @@ def _unescaped(match: re.Match[str]) -> str:
     code = two or four or eight
     if code or octal:
         return chr(min(int(code, 16) if code else int(octal, 8), 0x10FFFF))
+    if one == "N":
+        raise TemplateSyntaxError("a character is written by its name")
     return _SIMPLE.get(one, one)
 
 

@@ -159,10 +159,22 @@ def _nodes(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
             outside: list[ast.AST] = [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
             pending += [(child, is_inner) for child in outside]
             pending += [(child, True) for child in reversed(node.body)]
+        elif isinstance(node, ast.If) and _is_start(node.test):
+            pending += [(child, is_inner) for child in reversed(node.orelse)]
+            pending += [(child, True) for child in reversed(node.body)]
         elif isinstance(node, ast.Lambda):
             pending += [(node.args, is_inner), (node.body, True)]
         else:
             pending += [(child, is_inner) for child in reversed(list(ast.iter_child_nodes(node)))]
+
+
+def _is_start(test: ast.expr) -> bool:
+    """Whether it holds where a file is started as a program, and not where it is imported: `__name__ == "__main__"`."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return False
+    names = [side.id for side in (test.left, *test.comparators) if isinstance(side, ast.Name)]
+    values = [side.value for side in (test.left, *test.comparators) if isinstance(side, ast.Constant)]
+    return names == ["__name__"] and values == ["__main__"]
 
 
 def _changes_files(call: ast.Call, name: str) -> str:

@@ -30,9 +30,11 @@ _NAME = rb"((?:[\w.]|\\(?:u00|x)[2-7][0-9a-fA-F]){1,200})"
 _TARGET = re.compile(rb"(?:" + spelled("_target_") + rb"[\"']?\s*:\s*[\"']?|!(?:apply|new|name|module):)" + _NAME)
 _RUNS_CODE = frozenset(
     b"bltns builtins ctypes importlib marshal multiprocessing nt os pickle posix pty runpy shutil socket subprocess sys timeit"
-    b" eval exec system popen spawn compile __import__ import_module run_path run_module read_pickle loads".split()
+    b" eval exec system popen spawn compile __import__ import_module run_path run_module read_pickle loads"
+    b" cloudpickle dill joblib load_inline rmtree urlretrieve webbrowser write_bytes write_text".split()
 )
 """Parts of a dotted name, wherever they stand in it: modules that run code or programs, and functions that do."""
+_RUNS_CODE_WHOLE = frozenset((b"io.open", b"codecs.open", b"torch.hub.load"))
 _ESCAPE = re.compile(rb"\\(?:u00|x)([2-7][0-9a-fA-F])")
 _ODD_TARGET = re.compile(rb"_target_[\"']?\s*:\s*(?![\"']?[A-Za-z_][\w.]*[\"']?\s*(?:[,}#\n]|\Z))(?=\S)")
 _LINE_BREAKS = ((b"\xc2\x85", b" \n"), (b"\xe2\x80\xa8", b"  \n"), (b"\xe2\x80\xa9", b"  \n"), (b"\r", b"\n"))
@@ -62,7 +64,7 @@ def find_code_targets(data: bytes) -> Iterator[tuple[int, str]]:
     """Offset and name of every `_target_`, or tag of hyperpyyaml, whose dotted name has a part that runs code or programs."""
     for match in _TARGET.finditer(data):
         name = _ESCAPE.sub(lambda escape: bytes.fromhex(escape.group(1).decode()), match.group(1))
-        if not _RUNS_CODE.isdisjoint(name.split(b".")):
+        if name in _RUNS_CODE_WHOLE or not _RUNS_CODE.isdisjoint(name.split(b".")):
             yield match.start(1), name.decode()
 
 

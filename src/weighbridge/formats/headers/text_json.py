@@ -33,9 +33,16 @@ _BUILD_LIMIT_BYTES = 2 << 20
 _TEMPLATES_LIMIT = 64
 _JUDGED_CHARACTERS = 512 << 10
 _REMOTE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
-_FETCHED_KEYS = frozenset({"_attn_implementation_internal"})
-"""Settings that no saved configuration holds; one that names a repository had its code fetched and run (CVE-2026-4372)."""
-_BUILT_IN = re.compile(rb'\s*(?:null|"[\w|]{0,60}"|\{(?:\s*"\w{0,60}"\s*:\s*"[\w|]{0,60}"\s*,?){0,20}\s*\})\s*[,}]')
+_FETCHED_KEYS = frozenset(
+    f"{start}{what}_implementation{end}"
+    for what in ("attn", "experts")
+    for start in ("", "_")
+    for end in ("", "_internal")
+)
+"""Settings that no saved configuration holds, but for names of what the library itself has; one that names a repository had its code fetched and run (CVE-2026-4372)."""
+_BUILT_IN = re.compile(
+    rb'\s*(?:null|true|false|"[\w|]{0,60}"|\{(?:\s*"\w{0,60}"\s*:\s*"[\w|]{0,60}"\s*,?){0,20}\s*\})\s*[,}]'
+)
 """What such a setting may be: nothing, or names of what the library itself has."""
 _WANTED_NAMES = frozenset(
     (
