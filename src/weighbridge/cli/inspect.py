@@ -27,7 +27,12 @@ _LEVELS = [severity.value for severity in Severity if severity is not Severity.U
 @click.argument("references", metavar="REF...", nargs=-1, required=True)
 @click.option("--fail-on", type=click.Choice(_LEVELS), default="high", show_default=True, help="Severity that exits 1.")
 @click.option("--header-only", is_flag=True, help="Do not hash: a preview without a subject, never exit 0.")
-@click.option("--full", "is_full", is_flag=True, help="Look at every value of the tensors, not at a sample.")
+@click.option(
+    "--full",
+    "is_full",
+    is_flag=True,
+    help="Look at every value of the tensors, not at a sample; what cannot be looked at is unknown.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
 @report_options
 def command(

@@ -204,14 +204,14 @@ def inspect_model(
 
 
 def _look_at_values(known: _Account, model: WeighedModel, jail: Jail, values: Values) -> list[Finding]:
-    if not any(header.tensors for header in known.headers):
+    if not any(header.tensors for header in known.headers) and not any(a.account.tensor_bytes for a in known.artifacts):
         return []
     from weighbridge.inspection.values import Placed, look_at_values, not_looked
 
     placed = [Placed(header=h, starts=s) for h, s in zip(known.headers, known.starts, strict=True)]
     if values is Values.UNSEEN:
         return not_looked(placed)
-    return look_at_values(placed, model.files, jail=jail, is_full=values is Values.ALL)
+    return look_at_values(placed, known.artifacts, model.files, jail=jail, is_full=values is Values.ALL)
 
 
 def required_versions() -> tuple[Tool, ...]:

@@ -56,6 +56,7 @@ class Tensors:
         self.messages = messages
         self.defects = defects
         self.listed: list[Tensor] = []
+        self.starts: list[int] = []
         self.extents: list[tuple[int, int, str]] = []
         self.locations: set[str] = set()
         self.parameter_count = 0
@@ -91,6 +92,7 @@ class Tensors:
             self.listed.append(
                 Tensor(name=shown, dtype=type_name, shape=tuple(dims), size_bytes=size if is_stored else 0)
             )
+            self.starts.append(_start(fields, size))
         return name
 
     def _check_bytes(self, fields: Fields, name: str, kind: int, elements: int, locator: str) -> None:
@@ -172,3 +174,11 @@ class Tensors:
             elif key == "length" and "length" in entries and size is not None and int(value) != size:
                 message = f"tensor {name!r} takes {int(value):,} bytes beside the file, its dimensions ask for {size:,}"
                 self.defects.add("onnx.external-data", message, locator, grade=ODD if int(value) > size else _BAD)
+
+
+def _start(fields: Fields, size: int) -> int:
+    """Where the numbers of a tensor start that lie in one piece as they are in memory; -1 for the others."""
+    stored = [place for key in ("raw_data", *_WIDTHS) for place in fields.get(key, ())]
+    if len(stored) == 1 and isinstance(stored[0], tuple) and stored[0][1] - stored[0][0] == size:
+        return int(stored[0][0])
+    return -1
