@@ -178,8 +178,9 @@ class _Files:
         """Whether a file may be of one of the formats, for all that is known: not examined, or only its name speaks for it."""
         if not self._is_whole or path in self._unexamined:
             return True
-        suffixes = {suffix for name in condition.formats for suffix in table().formats[name].suffixes}
-        return FALLBACK in self._formats[path] and PurePosixPath(path).suffix.lower() in suffixes
+        suffix = PurePosixPath(path).suffix.lower()
+        kinds = [table().formats[name] for name in condition.formats]
+        return FALLBACK in self._formats[path] and any(kind.any_name or suffix in kind.suffixes for kind in kinds)
 
     def _is_named(self, path: str, condition: Condition) -> bool:
         name = path.rpartition("!")[2].rpartition("/")[2]

@@ -152,8 +152,11 @@ class Tensors:
         for place in fields.get("external_data", ())[:_ENTRY_LIMIT]:
             entry = self.messages.take("StringStringEntryProto", place)
             key = self.messages.text(entry, "key")
-            if key in entries or key not in _KNOWN_KEYS:
-                message = f"the external data of tensor {name!r} says {clip(key)!r} twice, or nobody knows what that is"
+            if key in entries:
+                message = f"the external data of tensor {name!r} says {clip(key)!r} twice"
+                self.defects.add("onnx.external-data", message, locator)
+            elif key not in _KNOWN_KEYS:
+                message = f"the external data of tensor {name!r} says {clip(key)!r}, which is not known here"
                 self.defects.add("onnx.external-data", message, locator)
             entries[key] = self.messages.text(entry, "value")
         location = entries.get("location", "")
