@@ -20,6 +20,8 @@ from weighbridge.inspection.samples import _count, _look_at, stretches
 from weighbridge.inspection.values import _codings
 from weighbridge.jail.confinement import Jail
 from weighbridge.registry.intake import InPlaceIntake
+from weighbridge.testing.hdf5 import Dataset, Group, hdf5_bytes
+from weighbridge.testing.pickles import Entry, write_zip
 from weighbridge.vocabulary import Finding, Outcome, Severity
 
 F32 = [(0, "f32")]
@@ -197,6 +199,17 @@ def test_a_sample_lies_inside_in_order_and_is_the_same_again(size: int, width: i
         position = start + length
     assert position <= size
     assert size - position < width
+
+
+@pytest.mark.parametrize("path", ["m.h5", "inside.zip"])
+def test_the_numbers_of_an_hdf5_dataset_are_looked_at(jail: Jail, tmp_path: Path, path: str) -> None:
+    data = struct.pack("<4f", 1, 2, float("nan"), 3)
+    made = hdf5_bytes(Group(members={"w": Dataset(shape=(2, 2), data=data)}))
+    (tmp_path / path).write_bytes(made if path == "m.h5" else write_zip([Entry(name="m.h5", data=made)]))
+    found = said(jail, tmp_path, Values.ALL)["inventory.finite"]
+    assert found.outcome is Outcome.FAIL
+    at = int(found.evidence[0].locator.removeprefix("byte "))
+    assert (tmp_path / path).read_bytes()[at : at + 4] == data[8:12]
 
 
 def test_the_blocks_of_ggml_are_as_large_as_its_reader_says() -> None:
