@@ -203,6 +203,7 @@ CASES: list[Case] = [
     ("CVE-2025-9905", "keras", "3.11.2", "3.11.3", "m.h5", keras_h5({"class_name": "Sequential", "config": {"layers": [with_code()]}})),
     ("CVE-2025-49655", "keras", "3.11.2", "3.11.3", "m.keras", keras(layer("TorchModuleWrapper", module_bytes="UEs="))),
     ("CVE-2025-12058", "keras", "3.11.3", "3.12.0", "m.keras", keras(layer("StringLookup", vocabulary="/etc/passwd"))),
+    ("CVE-2026-12479", "keras", "3.14.0", "3.15.1", "m.keras", keras({**layer("Dense", units=1), "config": {"name": "..", "units": 1}})),
     ("CVE-2026-1462", "keras", "3.13.1", "3.13.2", "m.keras", keras(layer("TFSMLayer", filepath="/tmp/model"))),
     ("CVE-2026-0897", "keras", "3.12.0", "3.12.1", "m.keras", keras(weights=EXPANDING)),
     ("CVE-2026-0897", "keras", "3.13.0", "3.13.1", "m.h5", EXPANDING),
