@@ -246,6 +246,13 @@ def test_two_loaders_are_answered_beside_each_other() -> None:
     assert len({f.message for f in told.findings}) == len(told.findings)
 
 
+def test_what_is_found_for_two_loaders_lies_in_two_places() -> None:
+    said = dossier(finding("keras.lambda", Outcome.FAIL, path="m.h5"), form="hdf5", path="m.h5")
+    told, _ = answer(said, [parse_loader("keras 2.12"), parse_loader("tensorflow 2.12")])
+    places = [place for f in told.findings if "CVE-2024-3660" in f.references for place in f.evidence]
+    assert [place.locator for place in places] == ["CVE-2024-3660 keras", "CVE-2024-3660 tensorflow"]
+
+
 def test_a_fact_of_the_header_is_asked_for() -> None:
     bad = finding("code.on-load", Outcome.FAIL, path="m.pt")
     header = Header(path="m.pt", format="torch_zip")

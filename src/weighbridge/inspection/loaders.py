@@ -273,7 +273,7 @@ def findings_of(assessments: Sequence[Assessment], loaders: Sequence[Named]) -> 
 
 
 def _finding(item: Assessment) -> Finding:
-    """The answer about one advisory. Its places name the advisory, so that what is set aside for one is not for another."""
+    """The answer about one advisory. Its places name it and the loader, so that what is set aside for one is not for another."""
     advisory = item.advisory
     outcome, severity = Outcome.PASS, Severity.INFO
     match item.status:
@@ -293,7 +293,10 @@ def _finding(item: Assessment) -> Finding:
         outcome=outcome,
         severity=severity,
         message=words,
-        evidence=tuple(replace(place, locator=f"{place.locator} {advisory.cve}".lstrip()) for place in item.evidence),
+        evidence=tuple(
+            replace(place, locator=f"{place.locator} {advisory.cve} {advisory.loader.name}".lstrip())
+            for place in item.evidence
+        ),
         references=(advisory.cve, advisory.source),
     )
 
