@@ -133,6 +133,13 @@ def test_bytes_of_tensors_that_no_header_lists_are_not_passed_over(jail: Jail, t
     assert "64 bytes of raw_tensors that no header lists" in found["inventory.finite"].message
 
 
+def test_a_full_look_at_nothing_says_so(jail: Jail, tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}.")
+    found = said(jail, tmp_path, Values.ALL)["inventory.finite"]
+    assert (found.outcome, "no value was looked at" in found.message) == (Outcome.NOT_APPLICABLE, True)
+    assert said(jail, tmp_path, Values.SAMPLED) == {}
+
+
 def test_a_name_with_the_mark_of_a_member_is_a_name(jail: Jail, tmp_path: Path) -> None:
     (tmp_path / "a!b.safetensors").write_bytes(safetensors({"w": ("F32", [1, 4], struct.pack("<4f", 1, 2, 3, 4))}))
     assert said(jail, tmp_path, Values.ALL)["inventory.finite"].outcome is Outcome.PASS

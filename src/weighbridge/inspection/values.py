@@ -41,7 +41,7 @@ _JOB_PLACES = 128
 _SHOWN = 10
 _MASK = re.compile(r"(?:.*[._])?(?:attn\.(?:bias|masked_bias)|(?:\w*_)?(?:mask|masked_bias))")
 _NO_FLOAT = re.compile(
-    r"[IU](?:8|16|32|64)|BOOL|u?int\d{1,2}|bool|[<|>]?[iub?]\d{0,2}|string|[<|>]?(?:[SU]\d{1,9}|[mM]8(?:\[\w{1,9}\])?)"
+    r"[IU](?:8|16|32|64)|BOOL|q?u?int\d{1,2}(?:x\d)?|bool|[<|>]?[iub?]\d{0,2}|string|[<|>]?(?:[SU]\d{1,9}|[mM]8(?:\[\w{1,9}\])?)"
 )
 _ONE_VALUE = re.compile(
     r".*(?:norm|ln_|layernorm|gamma|beta|scale|zero|bias|mask|lora_B|rope|rotary|inv_freq|embed).*", re.IGNORECASE
@@ -120,6 +120,12 @@ def look_at_values(
     if problem:
         return [*findings, _said(FINITE, Outcome.ERROR, Severity.MEDIUM, f"tensors could not be looked at: {problem}")]
     return [*findings, *_judge(chosen, known)] if known else findings
+
+
+def nothing_listed() -> list[Finding]:
+    """What a full look says of a model without tensors; arrays in the middle of a pickle are none."""
+    text = "no tensor is listed in a header: no value was looked at"
+    return [_said(FINITE, Outcome.NOT_APPLICABLE, Severity.INFO, text)]
 
 
 def not_looked(placed: Iterable[Placed]) -> list[Finding]:
