@@ -431,6 +431,13 @@ def test_a_keras_archive_that_is_one_by_its_name_alone_is_not_called_harmless() 
     assert ask({"m.zip": data}, "keras 2.12", "CVE-2024-3660").status is Status.NOT_AFFECTED
 
 
+def test_a_picture_is_no_checkpoint_and_an_archive_behind_it_may_be() -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+    assert ask({"logo.png": picture}, "torch 2.5", "CVE-2025-32434").status is Status.NOT_AFFECTED
+    behind = picture + script('torch.save(x, "/tmp/x")')
+    assert ask({"logo.png": behind}, "torch 2.5", "CVE-2025-32434").status is not Status.NOT_AFFECTED
+
+
 def test_an_array_of_objects_inside_an_npz_is_one() -> None:
     trapped = write_zip([Entry(name="a.npy", data=npy(TRAP)), Entry(name="b.npy", data=npy(PLAIN))])
     item = ask({"m.npz": trapped}, "numpy 1.16.0", "CVE-2019-6446")

@@ -140,6 +140,7 @@ class _Files:
         self._formats: dict[str, set[str]] = {}
         self._facts: dict[str, set[str]] = {}
         self._unexamined: set[str] = set()
+        self._looks_like: set[str] = set()
         self._is_whole = True
         for file in looked_at.artifacts:
             self._formats.setdefault(file.path, set()).add(file.format)
@@ -161,6 +162,8 @@ class _Files:
             if what in ("structure", "reader") or finding.check == f"{FALLBACK}.format":
                 formats.add(unit)
             around |= {path, *_archives_around(path)}
+            if finding.check == f"{FALLBACK}.format" and finding.message.startswith("looks like "):
+                self._looks_like.add(path)
             if finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD:
                 self._unexamined.add(path)
         for path in around:  # what is found in a member counts for the archive as well
@@ -180,7 +183,10 @@ class _Files:
             return True
         suffix = PurePosixPath(path).suffix.lower()
         kinds = [table().formats[name] for name in condition.formats]
-        return FALLBACK in self._formats[path] and any(kind.any_name or suffix in kind.suffixes for kind in kinds)
+        is_open = path not in self._looks_like
+        return FALLBACK in self._formats[path] and any(
+            (kind.any_name and is_open) or suffix in kind.suffixes for kind in kinds
+        )
 
     def _is_named(self, path: str, condition: Condition) -> bool:
         name = path.rpartition("!")[2].rpartition("/")[2]
