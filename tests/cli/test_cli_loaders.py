@@ -151,6 +151,10 @@ def test_reports_do_not_overwrite_each_other(command: Command, honest: Path, tmp
     assert shown.code == 2
     assert "two name one file" in shown.err
     assert not Path(one).exists()
+    model = honest / "m.gguf"
+    held = model.read_bytes()
+    shown = command("inspect", str(model), "--for-loader", "torch 2.9", "--vex", str(model))
+    assert (shown.code, model.read_bytes() == held) == (2, True)
 
 
 def test_a_vex_document_without_statements_is_refused_before_anything_is_read(command: Command, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def command(
     """
     if header_only and how["is_full"]:
         raise UsageError("--full looks at values, which --header-only leaves alone")
-    reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
+    reporting.check(as_json=session.as_json, references=references, header_only=header_only)
     loaders = reporting.loaders()
     with session.installation() as house:
         house.warm_jail()  # first of all: it gets ready while the rest is imported

@@ -66,7 +66,7 @@ class Reporting:
         """Whether a report stands where the words would."""
         return TO_STDOUT in (self.sarif, self.vex)
 
-    def check(self, *, as_json: bool, references: int, header_only: bool) -> None:
+    def check(self, *, as_json: bool, references: tuple[str, ...], header_only: bool) -> None:
         """Refuse what cannot go together.
 
         Raises:
@@ -75,7 +75,7 @@ class Reporting:
         problem = ""
         if [as_json, self.sarif == TO_STDOUT, self.vex == TO_STDOUT].count(True) > 1:
             problem = "of --json, --sarif - and --vex - only one can have standard output"
-        elif references != 1 and (self.sarif or self.vex or self.baseline or as_json):
+        elif len(references) != 1 and (self.sarif or self.vex or self.baseline or as_json):
             problem = "--json, --sarif, --vex and --write-baseline are for one REF"
         elif self.vex and not self.for_loader:
             problem = "--vex says what the loaders of --for-loader are open to, and none is named"
@@ -85,15 +85,16 @@ class Reporting:
             problem = "suppressions go by digest, and --header-only makes none"
         elif bool(self.baseline) != bool(self.until):
             problem = "--write-baseline and --until go together"
-        elif self._shares_a_file():
-            problem = "of --sarif, --vex, --suppress and --write-baseline two name one file, which one would overwrite"
+        elif self._shares_a_file(references):
+            problem = "of --sarif, --vex, --suppress and --write-baseline two name one file, or one names REF, which would be overwritten"
         if problem:
             raise UsageError(problem, remedy="see: weighbridge inspect --help")
 
-    def _shares_a_file(self) -> bool:
+    def _shares_a_file(self, references: tuple[str, ...]) -> bool:
         named = (self.sarif, self.vex, self.suppress, self.baseline)
         paths = [Path(path).resolve() for path in named if path and path != TO_STDOUT]
-        return len(set(paths)) < len(paths)
+        models = {Path(reference).resolve() for reference in references} if paths else set()
+        return len(set(paths)) < len(paths) or not models.isdisjoint(paths)
 
     def loaders(self) -> tuple[Named, ...]:
         """The loaders of `--for-loader`, each once.
