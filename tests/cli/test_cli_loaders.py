@@ -143,3 +143,29 @@ def test_a_finding_about_a_loader_can_be_set_aside(command: Command, lying: Path
     assert "m.gguf ollama 0.17.0 is open to CVE-2026-7482" in next(
         line for line in other.out.splitlines() if "fail " in line
     )
+
+
+def test_reports_do_not_overwrite_each_other(command: Command, honest: Path, tmp_path: Path) -> None:
+    one = str(tmp_path / "report")
+    shown = command("inspect", str(honest), "--for-loader", "torch 2.9", "--vex", one, "--sarif", one)
+    assert shown.code == 2
+    assert "two name one file" in shown.err
+    assert not Path(one).exists()
+    model = honest / "m.gguf"
+    held = model.read_bytes()
+    shown = command("inspect", str(model), "--for-loader", "torch 2.9", "--vex", str(model))
+    assert (shown.code, model.read_bytes() == held) == (2, True)
+
+
+def test_a_vex_document_without_statements_is_refused_before_anything_is_read(command: Command, tmp_path: Path) -> None:
+    shown = command("inspect", str(tmp_path / "absent"), "--for-loader", "joblib 1.5", "--vex", str(tmp_path / "v"))
+    assert shown.code == 2
+    assert "no advisory is known here" in shown.err
+
+
+def test_a_baseline_that_would_be_over_is_refused(command: Command, lying: Path, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.yaml"
+    shown = command("inspect", str(lying), "--write-baseline", str(path), "--until", "2020-01-01")
+    assert shown.code == 2
+    assert "is over" in shown.err
+    assert not path.exists()

@@ -63,6 +63,7 @@ def test_parts_that_do_not_say_which_they_are_are_an_open_question() -> None:
         part(2, no=1),
         part(2, tensors=9),
         part(2, name="t1"),
+        part(2, no=3),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(odd: Header) -> None:
@@ -71,3 +72,7 @@ def test_parts_that_contradict_each_other_are_refused(odd: Header) -> None:
 
 def test_tensors_too_few_are_refused() -> None:
     assert grade(*(part(number, tensors=4) for number in range(3))) == (Outcome.FAIL, Severity.HIGH)
+
+
+def test_more_parts_than_there_are_are_refused() -> None:
+    assert grade(*WHOLE, part(3, tensors=3)) == (Outcome.FAIL, Severity.HIGH)

@@ -13,11 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weighbridge.formats.headers.tables import GGML_TYPES
 from weighbridge.formats.reading.source import Inflated, Source
 from weighbridge.inspection.inspect import Values, inspect_model
 from weighbridge.inspection.samples import _count, _look_at, stretches
+from weighbridge.inspection.values import _codings
 from weighbridge.jail.confinement import Jail
 from weighbridge.registry.intake import InPlaceIntake
+from weighbridge.testing.hdf5 import Dataset, Group, hdf5_bytes
+from weighbridge.testing.pickles import Entry, write_zip
 from weighbridge.vocabulary import Finding, Outcome, Severity
 
 F32 = [(0, "f32")]
@@ -115,9 +119,44 @@ def test_what_is_not_looked_at_never_passes(jail: Jail, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(safetensors({"w": ("F4", [2, 8], bytes(range(8)))}))
     found = said(jail, tmp_path, Values.ALL)
     assert found.keys() == {"inventory.finite"}
-    assert found["inventory.finite"].outcome is Outcome.NOT_APPLICABLE
+    assert found["inventory.finite"].outcome is Outcome.UNKNOWN
+    assert said(jail, tmp_path, Values.SAMPLED)["inventory.finite"].outcome is Outcome.NOT_APPLICABLE
     assert "1 F4 of safetensors" in found["inventory.finite"].message
     assert "headers only" in said(jail, tmp_path, Values.UNSEEN)["inventory.finite"].message
+
+
+def test_bytes_of_tensors_that_no_header_lists_are_not_passed_over(jail: Jail, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx_data").write_bytes(numbers(16))
+    found = said(jail, tmp_path, Values.ALL)
+    assert found.keys() == {"inventory.finite"}
+    assert found["inventory.finite"].outcome is Outcome.UNKNOWN
+    assert "64 bytes of raw_tensors that no header lists" in found["inventory.finite"].message
+
+
+def test_a_full_look_at_nothing_says_so(jail: Jail, tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}.")
+    found = said(jail, tmp_path, Values.ALL)["inventory.finite"]
+    assert (found.outcome, "no value was looked at" in found.message) == (Outcome.NOT_APPLICABLE, True)
+    assert said(jail, tmp_path, Values.SAMPLED) == {}
+
+
+def test_a_name_with_the_mark_of_a_member_is_a_name(jail: Jail, tmp_path: Path) -> None:
+    (tmp_path / "a!b.safetensors").write_bytes(safetensors({"w": ("F32", [1, 4], struct.pack("<4f", 1, 2, 3, 4))}))
+    assert said(jail, tmp_path, Values.ALL)["inventory.finite"].outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("key", [9, 4])
+def test_the_numbers_of_an_onnx_tensor_are_looked_at(jail: Jail, tmp_path: Path, key: int) -> None:
+    def field(number: int, data: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    data = struct.pack("<4f", 1, 2, float("nan"), 3)
+    tensor = b"\x08\x02\x08\x02\x10\x01" + field(key, data) + field(8, b"w")
+    graph = field(2, b"g") + field(5, tensor)
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08" + field(7, graph) + field(8, b"\x10\x11"))
+    found = said(jail, tmp_path, Values.ALL)["inventory.finite"]
+    assert found.outcome is Outcome.FAIL
+    assert "1 NaN, 0 infinite" in found.evidence[0].excerpt
 
 
 @pytest.mark.parametrize(
@@ -167,3 +206,21 @@ def test_a_sample_lies_inside_in_order_and_is_the_same_again(size: int, width: i
         position = start + length
     assert position <= size
     assert size - position < width
+
+
+@pytest.mark.parametrize("path", ["m.h5", "inside.zip"])
+def test_the_numbers_of_an_hdf5_dataset_are_looked_at(jail: Jail, tmp_path: Path, path: str) -> None:
+    data = struct.pack("<4f", 1, 2, float("nan"), 3)
+    made = hdf5_bytes(Group(members={"w": Dataset(shape=(2, 2), data=data)}))
+    (tmp_path / path).write_bytes(made if path == "m.h5" else write_zip([Entry(name="m.h5", data=made)]))
+    found = said(jail, tmp_path, Values.ALL)["inventory.finite"]
+    assert found.outcome is Outcome.FAIL
+    at = int(found.evidence[0].locator.removeprefix("byte "))
+    assert (tmp_path / path).read_bytes()[at : at + 4] == data[8:12]
+
+
+def test_the_blocks_of_ggml_are_as_large_as_its_reader_says() -> None:
+    sizes = {one.name: one.size_bytes for one in GGML_TYPES.values()}
+    told = {word: width for word, (width, _) in _codings().items() if word in sizes}
+    assert len(told) >= 15
+    assert told == {word: sizes[word] for word in told}

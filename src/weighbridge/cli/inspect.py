@@ -27,7 +27,12 @@ _LEVELS = [severity.value for severity in Severity if severity is not Severity.U
 @click.argument("references", metavar="REF...", nargs=-1, required=True)
 @click.option("--fail-on", type=click.Choice(_LEVELS), default="high", show_default=True, help="Severity that exits 1.")
 @click.option("--header-only", is_flag=True, help="Do not hash: a preview without a subject, never exit 0.")
-@click.option("--full", "is_full", is_flag=True, help="Look at every value of the tensors, not at a sample.")
+@click.option(
+    "--full",
+    "is_full",
+    is_flag=True,
+    help="Look at every value of the tensors, not at a sample; what cannot be looked at is unknown.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Also print what passed.")
 @report_options
 def command(
@@ -42,7 +47,7 @@ def command(
     """
     if header_only and how["is_full"]:
         raise UsageError("--full looks at values, which --header-only leaves alone")
-    reporting.check(as_json=session.as_json, references=len(references), header_only=header_only)
+    reporting.check(as_json=session.as_json, references=references, header_only=header_only)
     loaders = reporting.loaders()
     with session.installation() as house:
         house.warm_jail()  # first of all: it gets ready while the rest is imported

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ class Reporting:
         """Whether a report stands where the words would."""
         return TO_STDOUT in (self.sarif, self.vex)
 
-    def check(self, *, as_json: bool, references: int, header_only: bool) -> None:
+    def check(self, *, as_json: bool, references: tuple[str, ...], header_only: bool) -> None:
         """Refuse what cannot go together.
 
         Raises:
@@ -75,7 +75,7 @@ class Reporting:
         problem = ""
         if [as_json, self.sarif == TO_STDOUT, self.vex == TO_STDOUT].count(True) > 1:
             problem = "of --json, --sarif - and --vex - only one can have standard output"
-        elif references != 1 and (self.sarif or self.vex or self.baseline or as_json):
+        elif len(references) != 1 and (self.sarif or self.vex or self.baseline or as_json):
             problem = "--json, --sarif, --vex and --write-baseline are for one REF"
         elif self.vex and not self.for_loader:
             problem = "--vex says what the loaders of --for-loader are open to, and none is named"
@@ -85,32 +85,42 @@ class Reporting:
             problem = "suppressions go by digest, and --header-only makes none"
         elif bool(self.baseline) != bool(self.until):
             problem = "--write-baseline and --until go together"
+        elif self._shares_a_file(references):
+            problem = "of --sarif, --vex, --suppress and --write-baseline two name one file, or one names REF, which would be overwritten"
         if problem:
             raise UsageError(problem, remedy="see: weighbridge inspect --help")
+
+    def _shares_a_file(self, references: tuple[str, ...]) -> bool:
+        named = (self.sarif, self.vex, self.suppress, self.baseline)
+        paths = [Path(path).resolve() for path in named if path and path != TO_STDOUT]
+        models = {Path(reference).resolve() for reference in references} if paths else set()
+        return len(set(paths)) < len(paths) or not models.isdisjoint(paths)
 
     def loaders(self) -> tuple[Named, ...]:
         """The loaders of `--for-loader`, each once.
 
         Raises:
-            UsageError: one is not known, or its version is none.
+            UsageError: one is not known, its version is none, or a VEX document is asked for and no advisory is known of any.
         """
         if not self.for_loader:
             return ()
+        from weighbridge.inspection.loader_advisories import table
         from weighbridge.inspection.loaders import parse_loader
 
-        return tuple(dict.fromkeys(parse_loader(text) for text in self.for_loader))
+        named = tuple(dict.fromkeys(parse_loader(text) for text in self.for_loader))
+        if self.vex and not {one.loader for one in named} & {advisory.loader for advisory in table().advisories}:
+            problem = "no advisory is known here about any of these loaders, and a VEX document needs a statement"
+            raise UsageError(problem, remedy="see: weighbridge inspect --help")
+        return named
 
     def write_vex(self, dossier: Dossier, assessments: tuple[Assessment, ...], moment: datetime) -> None:
         """Write the OpenVEX document that was asked for.
 
         Raises:
-            UsageError: the file cannot be written, or no advisory is known of any of the loaders.
+            UsageError: the file cannot be written.
         """
         if not self.vex:
             return
-        if not assessments:
-            problem = "no advisory is known here about any of these loaders, and a VEX document needs a statement"
-            raise UsageError(problem, remedy="see: weighbridge inspect --help")
         from importlib.metadata import version
 
         from weighbridge.inspection.openvex import openvex
@@ -118,7 +128,13 @@ class Reporting:
         _put(self.vex, openvex(dossier, assessments, version=version("weighbridge"), moment=moment))
 
     def entries(self, moment: datetime) -> tuple[Suppression, ...]:
-        """The suppressions of the file; those that are over are told."""
+        """The suppressions of the file; those that are over are told.
+
+        Raises:
+            UsageError: the file cannot be read or is none, or the baseline to be written would be over.
+        """
+        if self.until and self.until < moment.astimezone(UTC).date():
+            raise UsageError(f"--until {self.until.isoformat()} is over, so the baseline would cover nothing")
         if self.suppress is None:
             return ()
         from weighbridge.policy.bounded_yaml import LIMIT_BYTES

@@ -49,6 +49,7 @@ def read(source: Source) -> Reading:
     structure = defects.structure("hdf5.structure", words)
     return Reading(
         spans=spans,
+        starts=tuple(walk.starts),
         findings=(structure, *defects.findings(), *model.findings),
         header=Header(
             path=source.path,

@@ -251,6 +251,7 @@ class _Model:
         return Reading(
             spans=spans,
             parts=tuple(self.parts) if is_walked else (),
+            starts=tuple(self.tensors.starts),
             findings=(*findings, self._on_load(findings, is_walked=is_walked)),
             header=Header(
                 path=self.source.path,

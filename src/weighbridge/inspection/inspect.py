@@ -204,14 +204,17 @@ def inspect_model(
 
 
 def _look_at_values(known: _Account, model: WeighedModel, jail: Jail, values: Values) -> list[Finding]:
-    if not any(header.tensors for header in known.headers):
+    has_tensors = any(h.tensors for h in known.headers) or any(a.account.tensor_bytes for a in known.artifacts)
+    if not has_tensors and values is not Values.ALL:
         return []
-    from weighbridge.inspection.values import Placed, look_at_values, not_looked
+    from weighbridge.inspection.values import Placed, look_at_values, not_looked, nothing_listed
 
+    if not has_tensors:
+        return nothing_listed()
     placed = [Placed(header=h, starts=s) for h, s in zip(known.headers, known.starts, strict=True)]
     if values is Values.UNSEEN:
         return not_looked(placed)
-    return look_at_values(placed, model.files, jail=jail, is_full=values is Values.ALL)
+    return look_at_values(placed, known.artifacts, model.files, jail=jail, is_full=values is Values.ALL)
 
 
 def required_versions() -> tuple[Tool, ...]:

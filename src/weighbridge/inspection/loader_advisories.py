@@ -94,10 +94,14 @@ class Advisory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What is known of a format: the checks that say that a file was not read to its end, and how its files are called."""
+    """What is known of a format: the checks that say that a file was not read to its end, and how its files are called.
+
+    `any_name`: loaders open such a file whatever it is called, and no magic number has to stand at its start.
+    """
 
     unread: tuple[str, ...]
     suffixes: tuple[str, ...]
+    any_name: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +126,8 @@ def table() -> Table:
     )
 
 
-def _kind(row: dict[str, list[str]]) -> Kind:
-    return Kind(**{key: tuple(value) for key, value in row.items()})
+def _kind(row: dict[str, Any]) -> Kind:
+    return Kind(unread=tuple(row["unread"]), suffixes=tuple(row["suffixes"]), any_name=bool(row.get("any_name", False)))
 
 
 def _advisory(row: dict[str, Any], loaders: Mapping[str, Loader]) -> Advisory:

@@ -140,6 +140,7 @@ class _Files:
         self._formats: dict[str, set[str]] = {}
         self._facts: dict[str, set[str]] = {}
         self._unexamined: set[str] = set()
+        self._looks_like: set[str] = set()
         self._is_whole = True
         for file in looked_at.artifacts:
             self._formats.setdefault(file.path, set()).add(file.format)
@@ -161,6 +162,8 @@ class _Files:
             if what in ("structure", "reader") or finding.check == f"{FALLBACK}.format":
                 formats.add(unit)
             around |= {path, *_archives_around(path)}
+            if finding.check == f"{FALLBACK}.format" and finding.message.startswith("looks like "):
+                self._looks_like.add(path)
             if finding.check in (EXAMINED, INSIDE) and finding.outcome in _BAD:
                 self._unexamined.add(path)
         for path in around:  # what is found in a member counts for the archive as well
@@ -178,8 +181,12 @@ class _Files:
         """Whether a file may be of one of the formats, for all that is known: not examined, or only its name speaks for it."""
         if not self._is_whole or path in self._unexamined:
             return True
-        suffixes = {suffix for name in condition.formats for suffix in table().formats[name].suffixes}
-        return FALLBACK in self._formats[path] and PurePosixPath(path).suffix.lower() in suffixes
+        suffix = PurePosixPath(path).suffix.lower()
+        kinds = [table().formats[name] for name in condition.formats]
+        is_open = path not in self._looks_like
+        return FALLBACK in self._formats[path] and any(
+            (kind.any_name and is_open) or suffix in kind.suffixes for kind in kinds
+        )
 
     def _is_named(self, path: str, condition: Condition) -> bool:
         name = path.rpartition("!")[2].rpartition("/")[2]
@@ -272,7 +279,7 @@ def findings_of(assessments: Sequence[Assessment], loaders: Sequence[Named]) -> 
 
 
 def _finding(item: Assessment) -> Finding:
-    """The answer about one advisory. Its places name the advisory, so that what is set aside for one is not for another."""
+    """The answer about one advisory. Its places name it and the loader, so that what is set aside for one is not for another."""
     advisory = item.advisory
     outcome, severity = Outcome.PASS, Severity.INFO
     match item.status:
@@ -292,7 +299,10 @@ def _finding(item: Assessment) -> Finding:
         outcome=outcome,
         severity=severity,
         message=words,
-        evidence=tuple(replace(place, locator=f"{place.locator} {advisory.cve}".lstrip()) for place in item.evidence),
+        evidence=tuple(
+            replace(place, locator=f"{place.locator} {advisory.cve} {advisory.loader.name}".lstrip())
+            for place in item.evidence
+        ),
         references=(advisory.cve, advisory.source),
     )
 

@@ -72,9 +72,14 @@ def _disagreement(group: list[Header], said: list[dict[str, int]]) -> str:
         return "two files of a split model say that they are the same part"
     if len(set(names)) < len(names):
         return "one tensor stands in two files of a split model"
+    count = max(counts, default=len(group))
+    if len(group) > count:
+        return f"a split model of {count:,} files has {len(group):,} here"
+    if strange := [number for number in numbers if number >= count]:
+        return f"a file of a split model says that it is part {strange[0] + 1:,} of {count:,}"
     if len(totals) > 1:
         return "the files of a split model disagree on how many tensors there are"
-    if counts and totals and len(group) == max(counts) and len(names) != max(totals):
+    if counts and totals and len(group) == count and len(names) != max(totals):
         return f"a split model should have {max(totals):,} tensors and has {len(names):,}"
     return ""
 

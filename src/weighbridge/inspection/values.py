@@ -24,7 +24,7 @@ from weighbridge.inspection.tasks import LOOK
 from weighbridge.jail.confinement import Completed, Jail, Job
 from weighbridge.registry import wire
 from weighbridge.registry.intake import WeighedFile
-from weighbridge.vocabulary import Evidence, Finding, Header, Outcome, Severity, Tensor, clip
+from weighbridge.vocabulary import Artifact, Evidence, Finding, Header, Outcome, Severity, Tensor, clip
 
 FINITE = "inventory.finite"
 CONSTANT = "inventory.constant"
@@ -40,7 +40,9 @@ _PIECE_BYTES = 128 << 20
 _JOB_PLACES = 128
 _SHOWN = 10
 _MASK = re.compile(r"(?:.*[._])?(?:attn\.(?:bias|masked_bias)|(?:\w*_)?(?:mask|masked_bias))")
-_WHOLE = re.compile(r"[IU](?:8|16|32|64)|BOOL|u?int(?:8|16|32|64)|bool|[<|>]?[iub?]\d{0,2}")
+_NO_FLOAT = re.compile(
+    r"[IU](?:8|16|32|64)|BOOL|q?u?int\d{1,2}(?:x\d)?|bool|[<|>]?[iub?]\d{0,2}|string|[<|>]?(?:[SU]\d{1,9}|[mM]8(?:\[\w{1,9}\])?)"
+)
 _ONE_VALUE = re.compile(
     r".*(?:norm|ln_|layernorm|gamma|beta|scale|zero|bias|mask|lora_B|rope|rotary|inv_freq|embed).*", re.IGNORECASE
 )
@@ -90,23 +92,40 @@ def _codings() -> Mapping[str, tuple[int, list[Any]]]:
 
 
 def look_at_values(
-    placed: Sequence[Placed], weighed: Iterable[WeighedFile], *, jail: Jail, is_full: bool
+    placed: Sequence[Placed],
+    artifacts: Iterable[Artifact],
+    weighed: Iterable[WeighedFile],
+    *,
+    jail: Jail,
+    is_full: bool,
 ) -> list[Finding]:
-    """Look at the tensors of a model, a sample of each or every byte."""
+    """Look at the tensors of a model, a sample of each or every byte; what a full look cannot look at is UNKNOWN."""
     known: list[_Looked] = []
+    by_path = {file.path: file for file in weighed}
+    listed: Counter[str] = Counter()
     left: Counter[str] = Counter()
     for item in placed:
-        _sort(item, known, left)
-    by_path = {file.path: file for file in weighed}
+        path = _outer(item.header.path, by_path)
+        listed[path] += sum(tensor.size_bytes for tensor in item.header.tensors)
+        _sort(item, path, known, left)
+    for file in artifacts:
+        if (unlisted := file.account.tensor_bytes - listed[file.path]) > 0:
+            left[f"bytes of {file.format} that no header lists"] += unlisted
     chosen, pages = known, 0
     if not is_full and known:
         chosen = sorted(known, key=lambda one: (one.seed, one.tensor.name))[:PAGE_LIMIT]
         pages = min(TENSOR_PAGES, PAGE_LIMIT // len(chosen))
     problem = _look(chosen, by_path, jail, pages)
-    findings = [_not_looked_at(left)] if left else []
+    findings = [_not_looked_at(left, is_full=is_full)] if left else []
     if problem:
         return [*findings, _said(FINITE, Outcome.ERROR, Severity.MEDIUM, f"tensors could not be looked at: {problem}")]
     return [*findings, *_judge(chosen, known)] if known else findings
+
+
+def nothing_listed() -> list[Finding]:
+    """What a full look says of a model without tensors; arrays in the middle of a pickle are none."""
+    text = "no tensor is listed in a header: no value was looked at"
+    return [_said(FINITE, Outcome.NOT_APPLICABLE, Severity.INFO, text)]
 
 
 def not_looked(placed: Iterable[Placed]) -> list[Finding]:
@@ -116,16 +135,22 @@ def not_looked(placed: Iterable[Placed]) -> list[Finding]:
     return [_said(FINITE, Outcome.NOT_APPLICABLE, Severity.INFO, "headers only: no value of a tensor was looked at")]
 
 
-def _sort(item: Placed, known: list[_Looked], left: Counter[str]) -> None:
+def _outer(path: str, weighed: Mapping[str, WeighedFile]) -> str:
+    """The file that a header speaks of, or that its member lies in; a name may hold the mark of a member itself."""
+    while path not in weighed and "!" in path:
+        path = path.rpartition("!")[0]
+    return path
+
+
+def _sort(item: Placed, path: str, known: list[_Looked], left: Counter[str]) -> None:
     starts = item.starts or (-1,) * len(item.header.tensors)
     for tensor, start in zip(item.header.tensors, starts, strict=False):
-        if not tensor.size_bytes or _WHOLE.fullmatch(tensor.dtype):
+        if not tensor.size_bytes or _NO_FLOAT.fullmatch(tensor.dtype):
             continue
         coding = _codings().get(tensor.dtype)
         if start < 0 or coding is None:
             left[f"{clip(tensor.dtype, 20)} of {item.header.format}"] += 1
             continue
-        path = item.header.path.partition("!")[0]
         known.append(_Looked(path=path, tensor=tensor, start=start, width=coding[0], fields=coding[1]))
 
 
@@ -232,10 +257,12 @@ def _shown_same(one: _Looked) -> Evidence:
     return Evidence(artifact=one.path, locator=f"byte {one.start}", excerpt=text)
 
 
-def _not_looked_at(left: Counter[str]) -> Finding:
+def _not_looked_at(left: Counter[str], *, is_full: bool) -> Finding:
     shown = ", ".join(f"{count:,} {what}" for what, count in sorted(left.items())[:5])
     more = f" and {len(left) - 5} more types" if len(left) > 5 else ""
     text = f"values of some tensors are not looked at: {shown}{more}"
+    if is_full:
+        return _said(FINITE, Outcome.UNKNOWN, Severity.MEDIUM, text)
     return _said(FINITE, Outcome.NOT_APPLICABLE, Severity.INFO, text)
 
 

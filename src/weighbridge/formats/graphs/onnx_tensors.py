@@ -56,6 +56,7 @@ class Tensors:
         self.messages = messages
         self.defects = defects
         self.listed: list[Tensor] = []
+        self.starts: list[int] = []
         self.extents: list[tuple[int, int, str]] = []
         self.locations: set[str] = set()
         self.parameter_count = 0
@@ -91,6 +92,7 @@ class Tensors:
             self.listed.append(
                 Tensor(name=shown, dtype=type_name, shape=tuple(dims), size_bytes=size if is_stored else 0)
             )
+            self.starts.append(_start(fields, size))
         return name
 
     def _check_bytes(self, fields: Fields, name: str, kind: int, elements: int, locator: str) -> None:
@@ -150,8 +152,11 @@ class Tensors:
         for place in fields.get("external_data", ())[:_ENTRY_LIMIT]:
             entry = self.messages.take("StringStringEntryProto", place)
             key = self.messages.text(entry, "key")
-            if key in entries or key not in _KNOWN_KEYS:
-                message = f"the external data of tensor {name!r} says {clip(key)!r} twice, or nobody knows what that is"
+            if key in entries:
+                message = f"the external data of tensor {name!r} says {clip(key)!r} twice"
+                self.defects.add("onnx.external-data", message, locator)
+            elif key not in _KNOWN_KEYS:
+                message = f"the external data of tensor {name!r} says {clip(key)!r}, which is not known here"
                 self.defects.add("onnx.external-data", message, locator)
             entries[key] = self.messages.text(entry, "value")
         location = entries.get("location", "")
@@ -172,3 +177,11 @@ class Tensors:
             elif key == "length" and "length" in entries and size is not None and int(value) != size:
                 message = f"tensor {name!r} takes {int(value):,} bytes beside the file, its dimensions ask for {size:,}"
                 self.defects.add("onnx.external-data", message, locator, grade=ODD if int(value) > size else _BAD)
+
+
+def _start(fields: Fields, size: int) -> int:
+    """Where the numbers of a tensor start that lie in one piece as they are in memory; -1 for the others."""
+    stored = [place for key in ("raw_data", *_WIDTHS) for place in fields.get(key, ())]
+    if len(stored) == 1 and isinstance(stored[0], tuple) and stored[0][1] - stored[0][0] == size:
+        return int(stored[0][0])
+    return -1

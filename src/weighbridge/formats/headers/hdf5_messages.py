@@ -44,6 +44,10 @@ KNOWN_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 """Gzip, shuffle, fletcher32, szip, nbit, scale-offset (section IV.A.2.l) and LZF, which h5py has built in."""
 
 
+_IEEE = ((2, 0, 16, 10, 5), (4, 0, 32, 23, 8), (8, 0, 64, 52, 11))
+"""Bytes, bit offset, precision, and where and how long the exponent is, of the numbers of IEEE 754."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datatype:
     """`name` as `f4`, `>i8`, `string`; `size_bytes` of one element; `references` are offsets of global heap references in one.
@@ -97,11 +101,7 @@ def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
             sign = "b" if class_ == 4 else "i" if bits & 8 else "u"
             return Datatype(name=f"{order}{sign}{size}", size_bytes=size)
         case 1:
-            offset, precision, exponent_at = cursor.number(2), cursor.number(2), cursor.number(1)
-            exponent = cursor.number(1)
-            cursor.take(6)
-            is_brain = (size, offset, precision, exponent_at, exponent) == (2, 0, 16, 7, 8)
-            return Datatype(name="bf16" if is_brain else f"{order}f{size}", size_bytes=size)
+            return _float(order, size, cursor)
         case 2:
             cursor.take(2)
             return Datatype(name="time", size_bytes=size)
@@ -120,6 +120,16 @@ def datatype(cursor: Cursor, depth: int = 0) -> Datatype:
         case 6 | 8 | 10:
             return _made_of(class_, version, bits, size, cursor, depth)
     raise UnsupportedError(f"types of class {class_} are not read", locator=f"byte {cursor.place}")
+
+
+def _float(order: str, size: int, cursor: Cursor) -> Datatype:
+    offset, precision, exponent_at = cursor.number(2), cursor.number(2), cursor.number(1)
+    exponent = cursor.number(1)
+    cursor.take(6)
+    parts = (size, offset, precision, exponent_at, exponent)
+    if parts == (2, 0, 16, 7, 8):
+        return Datatype(name="bf16", size_bytes=size)
+    return Datatype(name=f"{order}{'f' if parts in _IEEE else 'float'}{size}", size_bytes=size)
 
 
 def _reference(kind: int, size: int, cursor: Cursor) -> Datatype:

@@ -64,6 +64,7 @@ class Walk:
     image: Image = field(init=False)
     values: Values = field(init=False)
     tensors: list[Tensor] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     parameter_count: int = 0
     attributes: dict[bytes, Value] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
@@ -305,6 +306,8 @@ class Walk:
             size_bytes = elements = 0
         self.parameter_count += elements
         self.tensors.append(Tensor(name=clip(path.lstrip("/")), dtype=kind.name, shape=shape, size_bytes=size_bytes))
+        is_plain = where.kind == "contiguous" and where.address is not None and stored == size_bytes
+        self.starts.append(self.image.base + (where.address or 0) if is_plain and not made.filters else -1)
 
     def _size(self, path: str, stored: int, needed: int) -> None:
         if stored != needed:

@@ -7,6 +7,7 @@ version of Keras, with the safe mode off (CVE-2025-9905: HDF5 files were loaded 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ CHECKS = ("keras.config", "keras.class", "keras.lambda", "keras.file-access", "c
 _CRITICAL = (Outcome.FAIL, Severity.CRITICAL)
 _LAMBDA = ("CVE-2024-3660", "CVE-2025-9905", "CVE-2025-9906")
 _VOCABULARY = ("CVE-2025-12058",)
+_NAME = ("CVE-2026-12479",)
+_PARENT = re.compile(r"(?:.*[/\\])?\.\.(?:[/\\].*)?", re.DOTALL)
 _LAMBDA_FIELDS = ("function", "output_shape", "mask")
 _NODE_LIMIT = 90_000
 """Objects and arrays of one configuration, at any depth, that are looked into."""
@@ -167,6 +170,7 @@ def _judge_object(node: dict[str, Any], pointer: str, defects: Defects) -> None:
             defects.add("keras.file-access", message, f"{pointer}/{key}", references=_VOCABULARY)
     if "class_name" not in node:
         return
+    _judge_label(node, pointer, defects)
     name, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
     if not isinstance(name, str) or not all(isinstance(text, str | None) for text in (module, registered)):
         defects.add("keras.config", "an object whose class is no name", pointer)
@@ -187,6 +191,15 @@ def _judge_object(node: dict[str, Any], pointer: str, defects: Defects) -> None:
         _note(ruling, f"{module or ''}.Lambda", pointer, defects)
     elif name not in (*names().plain, "__lambda__"):
         _note(rule_class(module or None, name, registered), f"{module or ''}.{name}", pointer, defects)
+
+
+def _judge_label(node: dict[str, Any], pointer: str, defects: Defects) -> None:
+    """The name of a layer, which is a folder of its store while it is loaded."""
+    inner = node.get("config")
+    label = inner.get("name") if isinstance(inner, dict) else None
+    if isinstance(label, str) and _PARENT.fullmatch(label):
+        message = f"a layer is named {clip(label, 80)!r}, which leads out of the folder that loading writes to"
+        defects.add("keras.file-access", message, f"{pointer}/config/name", references=_NAME)
 
 
 def _note(ruling: Ruling, name: str, pointer: str, defects: Defects) -> None:
