@@ -33,9 +33,7 @@ def linked(mode: int, system: int = 3) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "head", [b"\x7fELF\2\1\1", b"MZ" + b"\1" * 58 + b"\x40\0\0\0", b"\0asm\1\0\0\0"]
-)
+@pytest.mark.parametrize("head", [b"\x7fELF\2\1\1", b"MZ" + b"\1" * 58 + b"\x40\0\0\0", b"\0asm\1\0\0\0"])
 def test_a_program_among_the_files_of_a_model_is_refused(head: bytes) -> None:
     assert is_refused("weights.dat", head + bytes(64) + b"\1")
 
