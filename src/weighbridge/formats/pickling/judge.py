@@ -241,20 +241,23 @@ class Judge:
 def put_pairs(target: Mapping, items: list[Value]) -> int:
     """Add alternating keys and values to a mapping, keeping only what holds something; how many pairs were kept."""
     kept = 0
+    odd: Value = target  # the mapping itself stands for no key: it is never one
     target.count += len(items) // 2
     for key, value in zip(items[::2], items[1::2], strict=False):
         holds = value.__class__ not in ATOMS
         if key.__class__ is not str:
-            target.odd_key = show(key)
+            odd = key
             holds = holds or key.__class__ not in ATOMS
         elif key[:2] == "__":
-            target.odd_key = target.odd_key if key in _INERT_NAMES else show(key)
+            odd = odd if key in _INERT_NAMES else key
         elif key in _NOTED_KEYS:
             target.method_key = show(key) if key in _METHOD_NAMES else target.method_key
             holds = holds or key in KEPT_KEYS
         if holds:
             target.pairs.append((key, value))
             kept += 1
+    if odd is not target:
+        target.odd_key = show(odd)
     return kept
 
 

@@ -159,6 +159,10 @@ class Machine:
         """
         cursor = self.cursor
         data, at, size = cursor.data, cursor.at, number.size
+        if at + size >= cursor.limit or data[at + size] != data[at]:
+            self.stack += number.unpack_from(data, at)
+            cursor.at = at + size
+            return 1
         end = min(cursor.limit, self.frame_end - cursor.base, at + limit * size)
         codes = data[at : max(end - size, at) + 1 : size]
         count = len(codes) - len(codes.lstrip(codes[:1]))
