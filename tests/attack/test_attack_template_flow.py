@@ -8,8 +8,9 @@ import time
 import pytest
 
 from weighbridge.formats.gguf import FORMAT as GGUF
-from weighbridge.formats.headers.template_judge import judge_template
+from weighbridge.formats.templates.judge import judge_template
 from weighbridge.formats.text import FORMAT as TEXT
+from weighbridge.testing.fuzzing import pace
 from weighbridge.testing.models import gguf_bytes, source_of
 from weighbridge.vocabulary import Finding, Outcome, Severity
 
@@ -288,7 +289,7 @@ def test_an_honest_template_is_clean(template: str) -> None:
 def test_what_cannot_be_followed_is_open_and_ends_quickly(template: str) -> None:
     started = time.process_time()
     verdict = judge_template(template)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 1 * pace()
     assert verdict.unjudged or verdict.topic or "not not" in template or "---" in template
     assert in_gguf(template) in ("open", "blocked") or not verdict.unjudged
 
@@ -306,4 +307,4 @@ def test_loops_in_loops_and_macros_of_macros_end_quickly() -> None:
     for template in (loops, macros + "{{ m29(messages) }}", doubled, long, many):
         started = time.process_time()
         judge_template(template)
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 1 * pace()

@@ -14,7 +14,6 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.defects import EVIDENCE_LIMIT, ODD, UNJUDGED, Defects
 from weighbridge.formats.headers.hidden import find_escaped
 from weighbridge.formats.headers.tables import RUN_BY
-from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.formats.headers.text_code import SOURCE_LIMIT_BYTES, capabilities
 from weighbridge.formats.headers.text_demands import (
     find_code_targets,
@@ -37,6 +36,7 @@ from weighbridge.formats.headers.text_scan import TextScan, scan_text
 from weighbridge.formats.reading.contract import Format, Match, Reading, own_name
 from weighbridge.formats.reading.source import Source
 from weighbridge.formats.reading.spans import Span
+from weighbridge.formats.templates.judge import judge_template
 from weighbridge.vocabulary import Evidence, Fact, Finding, Header, Outcome, Severity, SpanKind, clip
 
 _EDGE_BYTES = 4096

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from weighbridge.formats.headers.defects import DEFECT_LIMIT, ODD, UNJUDGED, Defects, OverLimitError
 from weighbridge.formats.headers.hidden import find_hidden
-from weighbridge.formats.headers.template_expressions import STEP_LIMIT
-from weighbridge.formats.headers.template_judge import judge_template
+from weighbridge.formats.templates.expressions import STEP_LIMIT
+from weighbridge.formats.templates.judge import judge_template
 from weighbridge.vocabulary import clip
 
 TEMPLATE = "tokenizer.chat_template"

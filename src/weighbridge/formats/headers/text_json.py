@@ -14,8 +14,6 @@ from weighbridge.errors import MalformedArtifactError
 from weighbridge.formats.headers.hidden import find_hidden
 from weighbridge.formats.headers.memory import cache_of_config
 from weighbridge.formats.headers.strict_json import Survey, load, survey, text_of
-from weighbridge.formats.headers.template_expressions import STEP_LIMIT
-from weighbridge.formats.headers.template_judge import judge_template
 from weighbridge.formats.headers.text_demands import (
     foreign_components,
     foreign_parent,
@@ -24,6 +22,8 @@ from weighbridge.formats.headers.text_demands import (
     spelled,
 )
 from weighbridge.formats.reading.contract import own_name
+from weighbridge.formats.templates.expressions import STEP_LIMIT
+from weighbridge.formats.templates.judge import judge_template
 from weighbridge.vocabulary import Fact, clip
 
 JSON_LIMIT_BYTES = 40 << 20

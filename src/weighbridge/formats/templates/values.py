@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from weighbridge.formats.headers.template_syntax import TemplateSyntaxError
-from weighbridge.formats.headers.template_words import DATES
+from weighbridge.formats.templates.syntax import TemplateSyntaxError
+from weighbridge.formats.templates.words import DATES
 
 MESSAGE, SAID, TOOL, NAME, DATE, SIZE, COUNT, PART, CHOSEN, BUILT = range(10)
 """Where a value comes from: a message or a list of them; what one says; tools; a name or description of one; the date; the length of

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from weighbridge.formats.headers.template_syntax import Expr, Node, TemplateSyntaxError
 from weighbridge.formats.headers.text_demands import unsafe_in_template
+from weighbridge.formats.templates.syntax import Expr, Node, TemplateSyntaxError
 
 _FRAMES = frozenset(
     [

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighbridge.formats.headers.template_expressions import STEP_LIMIT, Expressions
-from weighbridge.formats.headers.template_statements import parse_template
-from weighbridge.formats.headers.template_syntax import BLOCK, Node, TemplateSyntaxError
-from weighbridge.formats.headers.template_values import (
+from weighbridge.formats.templates.expressions import STEP_LIMIT, Expressions
+from weighbridge.formats.templates.statements import parse_template
+from weighbridge.formats.templates.syntax import BLOCK, Node, TemplateSyntaxError
+from weighbridge.formats.templates.values import (
     CHOSEN,
     COUNT,
     MESSAGE,

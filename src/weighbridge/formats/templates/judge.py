@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weighbridge.formats.headers.template_expressions import STEP_LIMIT
-from weighbridge.formats.headers.template_flow import topic_of_flow
-from weighbridge.formats.headers.template_reach import reach_of
-from weighbridge.formats.headers.template_statements import parse_template
-from weighbridge.formats.headers.template_syntax import TemplateSyntaxError
 from weighbridge.formats.headers.text_demands import unsafe_in_template
+from weighbridge.formats.templates.expressions import STEP_LIMIT
+from weighbridge.formats.templates.flow import topic_of_flow
+from weighbridge.formats.templates.reach import reach_of
+from weighbridge.formats.templates.statements import parse_template
+from weighbridge.formats.templates.syntax import TemplateSyntaxError
 
 JUDGED_LIMIT = 256 << 10
 """Most characters of a template that is judged; those of 2026 have below 40,000."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighbridge.formats.headers.template_syntax import Expr, Node, TemplateSyntaxError
-from weighbridge.formats.headers.template_values import (
+from weighbridge.formats.templates.syntax import Expr, Node, TemplateSyntaxError
+from weighbridge.formats.templates.values import (
     BUILT,
     CHOOSING,
     CHOSEN,
@@ -26,7 +26,7 @@ from weighbridge.formats.headers.template_values import (
     Value,
     union,
 )
-from weighbridge.formats.headers.template_words import (
+from weighbridge.formats.templates.words import (
     CLEAN_KEYS,
     CONTROL,
     KEY_WORDS,

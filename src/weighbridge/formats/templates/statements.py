@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weighbridge.formats.headers.template_syntax import BLOCK, Expr, Node, Parser, TemplateSyntaxError
+from weighbridge.formats.templates.syntax import BLOCK, Expr, Node, Parser, TemplateSyntaxError
 
 _END = ("end", "")
 _FOLLOWS = {"if": ("elif", "else", "endif"), "for": ("else", "endfor")}
