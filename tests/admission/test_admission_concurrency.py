@@ -53,7 +53,7 @@ def test_64_admissions_of_one_model_from_8_processes_make_one_run(tmp_path: Path
         worker.stdin.flush()
     outputs = [worker.communicate(timeout=240) for worker in workers]
     told = [one for out, err in outputs for one in json.loads(out or err)]
-    assert len(told) == 64
+    assert len(told) == 64, "\n".join(err for _, err in outputs)
     assert len({digest for digest, _ in told}) == 1
     assert sum(ran for _, ran in told) == 1
     listed = subprocess.run(
